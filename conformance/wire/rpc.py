@@ -37,9 +37,7 @@ class Stub:
     def __init__(self, channel: grpc.Channel, service: Any) -> None:
         self.service_name: str = service.full_name
         for method in service.methods:
-            shape = (
-                f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
-            )
+            shape = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
             call = getattr(channel, shape)(
                 f"/{service.full_name}/{method.name}",
                 request_serializer=lambda message: message.SerializeToString(),
