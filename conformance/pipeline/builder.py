@@ -457,8 +457,8 @@ class PCollection:
         return SideView(self, urns.SideInput.MULTIMAP, view or Fn("multimap_view"), mapping or Fn("default_mapping"))
 
     def observe(self, observer: str, name: str | None = None) -> PCollection:
-        """Reports every element to the harness as an observation of `observer`; emits nothing."""
-        return self.par_do(Fn("observe", observer=observer), c.BYTES, name=name or f"observe_{observer}")
+        """Reports every element to the harness as an observation of `observer` (with the program's prefix); emits nothing."""
+        return self.par_do(Fn("observe", observer=self.program.prefix + observer), c.BYTES, name=name or f"observe_{observer}")
 
     combine_per_key = composites.combine_per_key
     combine_globally = composites.combine_globally

@@ -1,0 +1,257 @@
+"""The command line. Every command answers bad input with one sentence and exit code 4; the codes are a contract:
+
+0 as expected, 1 an unexpected result, 2 a stale baseline, 3 too little ran to conclude, 4 the environment or the call was at fault.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conformance import __version__
+
+__all__ = ["main"]
+
+
+class CallError(click.ClickException):
+    """A call or an environment that cannot work; exit code 4."""
+
+    exit_code = 4
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="beam-conformance")
+def cli() -> None:
+    """Conformance of Apache Beam portable runners: what a runner supports, what it gets wrong, and why."""
+
+
+def _output_directory(address: str, output: str | None) -> Path:
+    """Where results go: --output, or reports/<runner>/ below the working directory. Raises CallError if it cannot be written."""
+    name = address.removeprefix("grpc://")
+    directory = Path(output) if output else Path("reports") / "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise CallError(f"cannot write to {directory}: {error.strerror or error}. Choose another directory with --output.") from None
+    return directory
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--runner", default="reference", show_default=True, metavar="ADDRESS", help="reference, grpc://HOST:PORT, prism, python.")
+@click.option("--area", multiple=True, metavar="AREA", help="Only this area of the ledger (repeatable).")
+@click.option("--leaf", multiple=True, metavar="LEAF", help="Only this leaf (repeatable).")
+@click.option("-k", "keyword", metavar="EXPRESSION", help="Only tests whose names match (pytest's -k).")
+@click.option("--mode", type=click.Choice(["batch", "streaming", "both"]), default="both", show_default=True)
+@click.option("--examples", type=click.IntRange(1), default=25, show_default=True, help="Generated programs per property.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated programs.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel processes, a runner each.")
+@click.option("--shard", metavar="I/N", help="Run the I-th of N parts.")
+@click.option("--baseline", type=click.Path(exists=True, dir_okay=False), help="Judge the results by this baseline.")
+@click.option("--timeout-scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--environment", type=click.Choice(["loopback", "process"]), default="loopback", show_default=True)
+@click.option("--no-pack", is_flag=True, help="A job of its own for every program.")
+@click.option("--output", metavar="DIR", help="Where to write results.jsonl, junit.xml and index.html [default: reports/<runner>]")
+@click.option("--pytest-output", is_flag=True, help="Show pytest's own output instead of the progress display.")
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(context: click.Context, runner: str, pytest_args: tuple[str, ...], **options: Any) -> None:
+    """Run the suite against a runner and write the matrix. Other words go to pytest (-x, --lf, ...)."""
+    import pytest
+    from rich.console import Console
+
+    from conformance.endpoints import address, errors
+    from conformance.progress import ProgressPlugin
+    from conformance.suite.selection import SelectionError, check_names
+    from conformance.suite.settings import Settings
+
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    try:
+        address.parse(runner)
+        check_names(Settings(areas=options["area"], leaves=options["leaf"]))
+    except (errors.EndpointError, SelectionError) as error:
+        raise CallError(str(error)) from None
+    directory = _output_directory(runner, options["output"])
+    arguments = _pytest_arguments(runner, directory, options)
+    console = Console(stderr=False)
+    progress = ProgressPlugin(console, quiet_pytest=not options["pytest_output"])
+    code = int(pytest.main([*arguments, *pytest_args], plugins=[progress]))
+    context.exit(_conclude(code, progress, directory, options["baseline"], console))
+
+
+def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> list[str]:
+    """What pytest is called with; the working directory's own pytest settings stay out of it."""
+    ini = Path(__file__).parent / "suite" / "pytest.ini"
+    arguments = ["--pyargs", "conformance.suite", "-c", str(ini), "--rootdir", str(Path.cwd())]
+    arguments += ["-o", f"cache_dir={(directory / '.pytest_cache').resolve()}", "--runner", runner, "--beam-report", str(directory)]
+    arguments += ["--beam-mode", options["mode"], "--beam-examples", str(options["examples"]), "--beam-seed", str(options["seed"])]
+    arguments += ["--timeout-scale", str(options["timeout_scale"]), "--beam-environment", options["environment"]]
+    arguments += [word for area in options["area"] for word in ("--beam-area", area)]
+    arguments += [word for leaf in options["leaf"] for word in ("--beam-leaf", leaf)]
+    if options["keyword"]:
+        arguments += ["-k", options["keyword"]]
+    if options["shard"]:
+        arguments += ["--beam-shard", options["shard"]]
+    if options["no_pack"]:
+        arguments.append("--no-pack")
+    if options["jobs"] > 1:
+        arguments += ["-n", str(options["jobs"])]
+    return [*arguments, "--beam-command", shlex.join(["beam-conformance", *sys.argv[1:]])]
+
+
+def _conclude(code: int, progress: Any, directory: Path, baseline_file: str | None, console: Any) -> int:
+    """Print what was found; the answer is the exit code."""
+    from conformance.report import baseline, results, summary
+
+    for text in progress.collection_errors:
+        click.echo(text, err=True)
+    recorder = progress.recorder
+    if recorder is not None and recorder.output is not None and recorder.counts:
+        read = results.read(directory / "results.jsonl")
+        summary.show(read, console)
+        console.print(f"page: {directory / 'index.html'}", highlight=False, soft_wrap=True)
+    if progress.fatal is not None:
+        click.echo(f"Error: {progress.fatal}", err=True)
+        return 4
+    if progress.collection_errors or code == 4:
+        return 4
+    if progress.interrupted:
+        click.echo("Interrupted: what finished is in the results; the file has no footer and counts as partial.", err=True)
+        return 3
+    if recorder is None or not recorder.counts:
+        click.echo("Error: nothing ran. Check -k, --area, --leaf and --mode; `beam-conformance list` shows what there is.", err=True)
+        return 3
+    if baseline_file is not None:
+        comparison = baseline.compare(baseline.read(Path(baseline_file)), results.read(directory / "results.jsonl"))
+        click.echo(comparison.text())
+        return comparison.exit_code
+    return int(recorder.exit_code)
+
+
+@cli.command()
+@click.option("--runner", default="reference", show_default=True, metavar="ADDRESS")
+@click.option("--timeout-scale", type=float, default=1.0)
+def smoke(runner: str, timeout_scale: float) -> None:
+    """Can this endpoint run one element through Impulse, ParDo and GroupByKey? Says what is wrong if not."""
+    from conformance.endpoints import errors
+    from conformance.suite.smoke import smoke as run_smoke
+
+    try:
+        steps = run_smoke(runner, timeout_scale)
+    except errors.EndpointError as error:
+        raise CallError(str(error)) from None
+    for step in steps.lines:
+        click.echo(step)
+    sys.exit(0 if steps.ok else 1)
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8099, show_default=True, help="0 picks a free one.")
+@click.option("--host", default="localhost", show_default=True)
+@click.option("--variant", help="Legal freedoms to use, as in one-element-bundles,seed=7.")
+@click.option("--mutant", help="One fault to run with.")
+def serve(port: int, host: str, variant: str | None, mutant: str | None) -> None:
+    """Serve the reference runner as a job endpoint for any Beam SDK, until interrupted."""
+    from conformance import runner
+
+    try:
+        server = runner.serve(port=port, host=host, variant=variant, mutant=mutant)
+    except (OSError, RuntimeError) as error:
+        raise CallError(f"cannot serve on {host}:{port}: {error}. Choose another --port, or 0 for a free one.") from None
+    except ValueError as error:
+        raise CallError(str(error)) from None
+    endpoint = f"{host}:{server.port}"
+    click.echo(f"listening on {endpoint}")
+    click.echo(f"  Python: --runner=PortableRunner --job_endpoint={endpoint} --environment_type=LOOPBACK")
+    click.echo(f"  Java:   --runner=PortableRunner --jobEndpoint={endpoint} --defaultEnvironmentType=LOOPBACK")
+    click.echo(f"  Go:     --runner=universal --endpoint={endpoint} --environment_type=LOOPBACK")
+    click.echo("Stop with Ctrl-C.")
+    sys.stdout.flush()
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        server.stop()
+
+
+@cli.command("list")
+@click.option("--area", multiple=True, metavar="AREA")
+@click.option("--tier", type=click.Choice(["1", "2"]))
+@click.option("--assertions", is_flag=True, help="The assertions below each leaf.")
+@click.option("--coverage", is_flag=True, help="How many leaves and assertions the suite asks, by area.")
+def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, coverage: bool) -> None:
+    """Print the ledger: areas, leaves, assertions."""
+    from conformance.suite import catalogue
+    from conformance.suite.selection import SelectionError, check_names
+    from conformance.suite.settings import Settings
+
+    try:
+        check_names(Settings(areas=area))
+    except SelectionError as error:
+        raise CallError(str(error)) from None
+    wanted = {name.upper() for name in area}
+    lines = catalogue.coverage_lines() if coverage else catalogue.list_lines(wanted, tier, assertions)
+    for line in lines:
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show a leaf or an assertion: requirement, source, rule, prerequisites, and the assertion's program as Mermaid."""
+    from conformance.suite import catalogue
+    from conformance.suite.ledger import NoSuchLeaf
+
+    try:
+        for line in catalogue.show_lines(name):
+            click.echo(line)
+    except NoSuchLeaf as error:
+        raise CallError(str(error)) from None
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--output", "-o", default="matrix.html", show_default=True, metavar="FILE")
+def report(files: tuple[Path, ...], output: str) -> None:
+    """Make one page from results files."""
+    from conformance.report import page, results
+    from conformance.suite import ledger
+
+    try:
+        rendered = page.render([results.read(file) for file in files], ledger.load())
+        Path(output).write_text(rendered, encoding="utf-8")
+    except results.ResultsError as error:
+        raise CallError(str(error)) from None
+    except OSError as error:
+        raise CallError(f"cannot write {output}: {error.strerror or error}. Choose another file with --output.") from None
+    click.echo(output)
+
+
+@cli.command()
+def doctor() -> None:
+    """What is installed and reachable: interpreters, runners' binaries, Docker, ports."""
+    from conformance.endpoints import doctor as checks
+
+    for finding in checks.examine():
+        click.echo(f"{'ok     ' if finding.ok else 'missing'} {finding.name:12} {finding.text}")
+
+
+def main() -> None:
+    """Entry point: click's own usage errors become exit code 4, as the contract has it."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        code = 3
+    except click.ClickException as error:
+        error.show()
+        code = 4
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,104 @@
+"""What `beam-conformance run` shows while pytest works: a bar with counts and time left; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from _pytest.terminal import TerminalReporter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from conformance.plugin import SESSION
+from conformance.suite.recording import Recorder
+
+__all__ = ["ProgressPlugin"]
+
+#: Without a terminal: a line at least this often (seconds), so that a CI log shows life.
+LINE_EVERY = 10.0
+
+
+class ProgressPlugin:
+    """Given to pytest.main: silences pytest's own terminal, shows progress, and keeps the recorder and any fatal message."""
+
+    def __init__(self, console: Console, *, quiet_pytest: bool = True) -> None:
+        self.console = console
+        self.quiet_pytest = quiet_pytest
+        self.recorder: Recorder | None = None
+        self.fatal: str | None = None
+        self.interrupted = False
+        self.collection_errors: list[str] = []
+        self._counts: Counter[str] = Counter()
+        self._total = 0
+        self._last_line = time.monotonic()
+        self._progress: Progress | None = None
+        self._task: Any = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        if self.quiet_pytest:
+            manager = config.pluginmanager
+            manager.unregister(manager.getplugin("terminalreporter"))
+            # An open handle for the whole process: the reporter writes until the interpreter ends.
+            manager.register(TerminalReporter(config, open(os.devnull, "w")), "terminalreporter")  # noqa: SIM115
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._total = len(session.items)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.collection_errors.append(report.longreprtext)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        self._total = self._total or len(session.items)
+        if self.console.is_terminal and self.quiet_pytest:
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[counts]}"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task("starting the runner", total=self._total or None, counts="")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, description=nodeid.rpartition("::")[2].removeprefix("test_")[:44].ljust(44))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        result = getattr(report, "beam_result", None)
+        if result is None:
+            return
+        self._counts[result["verdict"]] += 1
+        done = sum(self._counts.values())
+        counts = " ".join(f"{count} {verdict}" for verdict, count in self._counts.most_common())
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done, counts=counts)
+        elif self.quiet_pytest and time.monotonic() - self._last_line > LINE_EVERY:
+            self._last_line = time.monotonic()
+            self.console.print(f"{done}/{self._total or '?'}: {counts}", highlight=False)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            self.fatal = str(excinfo.value.msg)
+        else:
+            self.interrupted = True
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self.fatal = f"internal error, please report it:\n{excrepr}"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if isinstance(session.shouldstop, str) and session.shouldstop and self.fatal is None and "stopping after" not in session.shouldstop:
+            self.fatal = session.shouldstop
+        self.recorder = session.config.stash[SESSION].recorder
+        if self._progress is not None:
+            self._progress.stop()

@@ -1,0 +1,71 @@
+"""The case: what a scenario receives. It holds the program that the scenario builds, and later the run that it judges."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+from conformance.pipeline import Program
+from conformance.suite.assertions import Marked
+from conformance.suite.run import Run
+from conformance.suite.settings import Settings
+
+__all__ = ["Case", "Executor"]
+
+
+class Executor(Protocol):
+    """Who runs a case when its turn comes, alone or together with cases that come later."""
+
+    def run_case(self, case: Case) -> Run: ...
+
+
+class Case:
+    """One scenario with one set of parameters.
+
+    `program` is the builder to use; `options`, `capabilities` and `session_options` may be changed before the `yield` by a
+    scenario that was declared `alone`.
+    """
+
+    def __init__(self, mark: Marked, parameters: dict[str, Any], prefix: str, settings: Settings, executor: Executor) -> None:
+        self.mark = mark
+        self.parameters = parameters
+        #: Prefix of this case's observers, so that several cases can share a job.
+        self.prefix = prefix
+        self.settings = settings
+        self.program = Program(mark.assertion, prefix=prefix)
+        #: Pipeline options of the job, beside those of the endpoint's profile.
+        self.options: dict[str, Any] = {}
+        #: Capabilities that the environment declares; None: the harness's usual ones.
+        self.capabilities: tuple[str, ...] | None = None
+        #: Further keyword arguments of the harness session (faults, answer order, …).
+        self.session_options: dict[str, Any] = {}
+        #: Arguments of `JobClient.run_job` (dependencies, cancel events, …).
+        self.job_options: dict[str, Any] = {}
+        self.run: Run | None = None
+        self._executor = executor
+        self._generator: Generator[None, Run, None] | None = None
+
+    def prepare(self) -> None:
+        """Run the scenario up to its `yield`: afterwards `program` is complete. A second call does nothing."""
+        if self._generator is not None:
+            return
+        assert self.mark.scenario is not None
+        self._generator = self.mark.scenario(self, **self.parameters)
+        try:
+            next(self._generator)
+        except StopIteration:
+            raise TypeError(f"{self.mark.assertion}: the scenario never said `run = yield`") from None
+
+    def conclude(self, **parameters: Any) -> None:
+        """Build (if that has not happened yet), run, and resume the scenario with its run; raises what the scenario raises."""
+        __tracebackhide__ = True
+        if parameters:
+            self.parameters = parameters
+        self.prepare()
+        self.run = self._executor.run_case(self)
+        assert self._generator is not None
+        try:
+            self._generator.send(self.run)
+        except StopIteration:
+            return
+        raise TypeError(f"{self.mark.assertion}: the scenario said `yield` twice")

@@ -1,0 +1,176 @@
+"""What the suite asks, without running anything: every marked test by assertion, the ledger as text, coverage counts."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from attrs import frozen
+
+from conformance.harness import invariants
+from conformance.suite import ledger
+from conformance.suite.assertions import Marked, marked
+
+__all__ = ["Entry", "coverage_lines", "entries", "list_lines", "show_lines", "unmatched"]
+
+
+@frozen
+class Entry:
+    """One marked test function."""
+
+    module: str
+    function: Any
+    mark: Marked
+
+    @property
+    def parameters(self) -> dict[str, Any] | None:
+        """The first set of parameters, {} if it has none, None if they cannot be told without pytest."""
+        found: dict[str, Any] = {}
+        for pytest_mark in getattr(self.function, "pytestmark", []):
+            if pytest_mark.name == "parametrize":
+                names, values = pytest_mark.args[0], list(pytest_mark.args[1])
+                keys = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+                first = getattr(values[0], "values", values[0] if len(keys) > 1 else (values[0],))
+                found.update(zip(keys, first, strict=True))
+        return found
+
+
+def _modules() -> Iterator[ModuleType]:
+    import conformance.suite
+
+    for info in pkgutil.walk_packages(conformance.suite.__path__, "conformance.suite."):
+        if info.name.rpartition(".")[2].startswith("test_"):
+            yield importlib.import_module(info.name)
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every marked test of the suite, in the order of modules and lines."""
+    found = []
+    for module in _modules():
+        for function in vars(module).values():
+            mark = marked(function)
+            if mark is not None and getattr(function, "__module__", "") == module.__name__:
+                found.append(Entry(module.__name__, function, mark))
+    return tuple(found)
+
+
+def by_assertion() -> dict[str, list[Entry]]:
+    """Assertion id → its tests."""
+    result: dict[str, list[Entry]] = {}
+    for entry in entries():
+        result.setdefault(entry.mark.assertion, []).append(entry)
+    return result
+
+
+def unmatched() -> tuple[list[str], list[str]]:
+    """(assertions of the ledger that no test makes, assertions of tests that the ledger does not have)."""
+    known = {assertion.id for assertion in ledger.load().assertions}
+    asked = set(by_assertion())
+    return sorted(known - asked), sorted(asked - known)
+
+
+def _rules_by_leaf() -> dict[str, list[Any]]:
+    result: dict[str, list[Any]] = {}
+    for rule in invariants.CATALOGUE.values():
+        result.setdefault(rule.leaf, []).append(rule)
+    return result
+
+
+def list_lines(areas: set[str], tier: str | None, with_assertions: bool) -> Iterator[str]:
+    """The ledger as text: an area, its leaves, and below each the number (or the list) of its assertions."""
+    always = _rules_by_leaf()
+    for area in ledger.load().areas:
+        if areas and area.id not in areas:
+            continue
+        yield f"{area.id}. {area.title}"
+        for leaf in area.leaves:
+            if tier is not None and str(leaf.tier) != tier:
+                continue
+            count = len(leaf.assertions) + len(always.get(leaf.id, ()))
+            yield f"  {leaf.id:8} tier {leaf.tier}  {count:2} assertions  {leaf.title}: {leaf.definition}"
+            if with_assertions:
+                for assertion in leaf.assertions:
+                    yield f"           {assertion.level:6} {assertion.id}: {assertion.statement}"
+                for rule in always.get(leaf.id, ()):
+                    yield f"           {rule.level:6} {leaf.id}/{rule.id.lower()}: {rule.statement}"
+
+
+def coverage_lines() -> Iterator[str]:
+    """Leaves that the suite asks, by area and tier. Asked is not the same as executed: the report's page counts what ran."""
+    asked = Counter(entry.mark.assertion.partition("/")[0] for entry in entries())
+    always = set(_rules_by_leaf())
+    total: Counter[str] = Counter()
+    for area in ledger.load().areas:
+        leaves = area.leaves
+        tier1 = [leaf for leaf in leaves if leaf.tier == 1]
+        reached1 = [leaf for leaf in tier1 if asked[leaf.id] or leaf.id in always]
+        reached = [leaf for leaf in leaves if asked[leaf.id] or leaf.id in always]
+        count = sum(asked[leaf.id] for leaf in leaves)
+        total.update(tier1=len(tier1), reached1=len(reached1), leaves=len(leaves), reached=len(reached), tests=count)
+        yield f"{area.id}. {area.title:38} tier 1: {len(reached1):3}/{len(tier1):3}   all: {len(reached):3}/{len(leaves):3}   tests: {count:3}"
+    yield (
+        f"total: {total['reached1']} of {total['tier1']} tier-1 leaves, {total['reached']} of {total['leaves']} leaves, "
+        f"{total['tests']} tests of {len(by_assertion())} assertions, and {len(invariants.CATALOGUE)} always-on invariants"
+    )
+
+
+def show_lines(name: str) -> Iterator[str]:
+    """A leaf or an assertion in full. Raises NoSuchLeaf with near misses."""
+    book = ledger.load()
+    if "/" not in name:
+        leaf = book.leaf(name.upper())
+        area = book.area(leaf.area)
+        yield f"{leaf.id}  {leaf.title}  (tier {leaf.tier}, area {area.id} {area.title})"
+        yield f"  {leaf.definition}"
+        yield f"  URNs: {', '.join(leaf.urns) or '-'}"
+        yield f"  Beam's own tests: {leaf.beam_tests or 'none'}"
+        yield f"  prerequisites: {', '.join(leaf.requires) or 'none'}"
+        if leaf.untestable:
+            yield f"  cannot be tested: {leaf.untestable}"
+        for assertion in leaf.assertions:
+            yield f"  {assertion.level:6} {assertion.id}: {assertion.statement}"
+        for rule in _rules_by_leaf().get(leaf.id, ()):
+            yield f"  {rule.level:6} {leaf.id}/{rule.id.lower()} (always on): {rule.statement}"
+        return
+    leaf_id, _, slug = name.partition("/")
+    name = f"{leaf_id.upper()}/{slug}"
+    rule = next((r for r in invariants.CATALOGUE.values() if f"{r.leaf}/{r.id.lower()}" == name), None)
+    if rule is not None:
+        yield f"{name}  ({rule.level}, always on, side {'runner' if rule.side == 'R' else 'harness'})"
+        yield f"  {rule.statement}"
+        yield f"  rule: {rule.id} (docs/protocol.md, section 13)"
+        return
+    assertion = book.assertion(name)
+    yield f"{assertion.id}  ({assertion.level})"
+    yield f"  {assertion.statement}"
+    yield f"  leaf: {assertion.leaf} {book.leaf(assertion.leaf).title}"
+    yield f"  rule: {assertion.rule or '-'} (docs/model.md or docs/protocol.md)   source: {assertion.source or '-'}"
+    yield f"  prerequisites: {', '.join(book.prerequisites(assertion.leaf)) or 'none'}"
+    for entry in by_assertion().get(assertion.id, []):
+        yield f"  test: {entry.module}.{entry.function.__name__}"
+        if entry.mark.scenario is not None:
+            yield "  program (Mermaid):"
+            for line in program_of(entry).splitlines():
+                yield f"    {line}"
+
+
+def program_of(entry: Entry) -> str:
+    """The Mermaid drawing of a scenario's program, with its first parameters."""
+    from conformance.pipeline import draw
+    from conformance.suite.case import Case
+    from conformance.suite.conductor import environment_for_drawing
+    from conformance.suite.settings import Settings
+
+    class Nobody:
+        def run_case(self, case: Case) -> Any:
+            raise RuntimeError("a drawing is not run")
+
+    case = Case(entry.mark, entry.parameters or {}, "", Settings(), Nobody())
+    case.prepare()
+    return draw.mermaid(case.program.build(environment_for_drawing()))

@@ -1,0 +1,212 @@
+"""Conducts one run in one process: the endpoint, what passed so far, and the result of each assertion as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from conformance.endpoints import Endpoint, open_endpoint
+from conformance.harness import invariants
+from conformance.pipeline import Program, draw
+from conformance.report.verdicts import Verdict
+from conformance.suite import ledger
+from conformance.suite.assertions import Marked
+from conformance.suite.case import Case
+from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.outcomes import Blocked, Judgement
+from conformance.suite.packing import measured_pack_size
+from conformance.suite.run import Run
+from conformance.suite.settings import Settings
+from conformance.wire import urns
+from conformance.wire.api import pipeline_pb2 as pb
+
+__all__ = ["Conductor", "invariant_results", "merge_invariants"]
+
+#: Transcripts in evidence are cut to this many events around the end; a job of the suite has 40 to 400.
+EVIDENCE_EVENTS = 200
+
+
+class Conductor:
+    """Holds the endpoint and the runner under test for one process."""
+
+    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        self.settings = settings
+        self.endpoint = endpoint
+        size = settings.pack_size or measured_pack_size(endpoint, settings)
+        self.runner = RunnerUnderTest(endpoint, settings, size)
+        #: Leaf → the assertion that did not pass.
+        self._broken: dict[str, str] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> Conductor:
+        """Reach or launch the endpoint. Raises EndpointError (AddressError, ToolMissing, EndpointUnreachable, …)."""
+        return cls(open_endpoint(settings.runner, timeout_scale=settings.timeout_scale), settings)
+
+    def close(self) -> None:
+        self.endpoint.close()
+
+    def identity(self) -> dict[str, str]:
+        """Name, version and address of the runner, for the header of the results."""
+        return {
+            "name": self.endpoint.profile.name,
+            "version": self.endpoint.version or "unknown",
+            "address": self.settings.runner,
+        }
+
+    def begin(self, assertion: str) -> None:
+        """Raise Blocked if a prerequisite of the assertion's leaf did not pass."""
+        leaf = ledger.load().leaf(assertion.partition("/")[0])
+        for needed in ledger.load().prerequisites(leaf.id):
+            if needed in self._broken:
+                raise Blocked(f"blocked by {needed}: {self._broken[needed]} did not pass")
+
+    def conclude(
+        self,
+        mark: Marked,
+        name: str,
+        judgement: Judgement | None,
+        *,
+        seconds: float,
+        case: Case | None,
+        error: BaseException | None,
+        detail: str,
+    ) -> dict[str, Any]:
+        """The result line of a finished test, as JSON-able data; remembers what did not pass."""
+        book = ledger.load()
+        entry = book.assertion(mark.assertion)
+        leaf = book.leaf(entry.leaf)
+        judged = judgement or Judgement(Verdict.PASS, "")
+        if judged.verdict not in (Verdict.PASS, Verdict.NO_VERDICT) and entry.level == "MUST":
+            self._broken.setdefault(leaf.id, mark.assertion)
+        parameter = name.partition("[")[2].removesuffix("]")
+        result = {
+            "assertion": mark.assertion + (f"[{parameter}]" if parameter else ""),
+            "leaf": leaf.id,
+            "tier": leaf.tier,
+            "level": entry.level,
+            "mode": self._mode(mark),
+            "sdk": self.settings.sdk,
+            "verdict": judged.verdict.value,
+            "seconds": round(seconds, 4),
+            "phase": judged.phase,
+            "message": judged.message.splitlines()[0][:500] if judged.message else "",
+            "rule": getattr(error, "rule", "") or entry.rule,
+            "expected": getattr(error, "expected", None),
+            "observed": getattr(error, "observed", None),
+            "statement": entry.statement,
+        }
+        if judged.verdict is not Verdict.NO_VERDICT:
+            result["evidence"] = self._evidence(mark, case, judged, detail)
+        return result
+
+    def _mode(self, mark: Marked) -> str:
+        return next(mode for mode in self.settings.modes if mode in mark.modes)
+
+    def _evidence(self, mark: Marked, case: Case | None, judged: Judgement, detail: str) -> dict[str, Any]:
+        evidence: dict[str, Any] = {"command": reproduce(self.settings, mark.assertion), "seed": self.settings.seed}
+        passed = judged.verdict is Verdict.PASS
+        run = case.run if case is not None else (None if passed else self.runner.last_run)
+        if case is not None:
+            evidence["program"] = draw_program(case.program)
+        elif run is not None:
+            evidence["program"] = {"mermaid": draw.mermaid(run.pipeline), "svg": draw.svg(run.pipeline)}
+        if passed:
+            return evidence
+        evidence["detail"] = detail[-4000:]
+        evidence["log_tail"] = self.endpoint.log_tail()
+        if run is not None:
+            evidence["observations"] = observations_of(run)
+            events = [event.to_json() for event in run.transcript.events()]
+            evidence["transcript"] = events[-EVIDENCE_EVENTS:]
+        return evidence
+
+    def invariants(self) -> list[dict[str, Any]]:
+        """What the always-on invariants saw in this process, one entry a rule, JSON-able."""
+        violations: dict[str, list[dict[str, Any]]] = {}
+        for finding, label in self.runner.findings:
+            violations.setdefault(finding.invariant, []).append(
+                {"statement": finding.statement, "evidence": str(finding.evidence)[:2000], "seq": finding.seq, "job": label}
+            )
+        return [
+            {"invariant": name, "checked": self.runner.checked.get(name, 0), "violations": violations.get(name, [])}
+            for name in sorted({*self.runner.checked, *violations})
+        ]
+
+
+def reproduce(settings: Settings, assertion: str) -> str:
+    """The command that asks this one assertion again."""
+    slug = assertion.partition("/")[2].replace("-", "_")
+    seed = f" --seed {settings.seed}" if settings.seed else ""
+    return f"beam-conformance run --runner {settings.runner} --leaf {assertion.partition('/')[0]} -k {slug}{seed}"
+
+
+def environment_for_drawing() -> pb.Environment:
+    """An environment that no job uses: pictures and listings are made without a session."""
+    return pb.Environment(urn=urns.Env.EXTERNAL)
+
+
+def draw_program(program: Program) -> dict[str, str]:
+    """The program's picture, for the page: built again without a session, so that it is the same in every run."""
+    pipeline = program.build(environment_for_drawing())
+    return {"mermaid": draw.mermaid(pipeline), "svg": draw.svg(pipeline)}
+
+
+def observations_of(run: Run) -> dict[str, list[str]]:
+    """Observer → what it saw, as text, for this run's observers only; long lists are cut."""
+    shown: dict[str, list[str]] = {}
+    for name in run.session.observations.observers():
+        if name.startswith(run.prefix):
+            shown[name.removeprefix(run.prefix)] = [str(seen)[:300] for seen in run.session.observations[name][:50]]
+    return shown
+
+
+def merge_invariants(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """One entry a rule from several processes' entries: counts added, violations joined (the first ten are kept)."""
+    merged: dict[str, dict[str, Any]] = {}
+    for entry in (entry for part in parts for entry in part):
+        into = merged.setdefault(entry["invariant"], {"invariant": entry["invariant"], "checked": 0, "violations": [], "count": 0})
+        into["checked"] += entry["checked"]
+        into["count"] += len(entry["violations"])
+        into["violations"] = (into["violations"] + entry["violations"])[:10]
+    return [merged[name] for name in sorted(merged)]
+
+
+def invariant_results(merged: Sequence[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
+    """Result lines of the always-on invariants: one for each rule that some job exercised or broke."""
+    book = ledger.load()
+    lines = []
+    for entry in merged:
+        rule = invariants.CATALOGUE[entry["invariant"]]
+        leaf = book.leaf(rule.leaf)
+        first = entry["violations"][0] if entry["violations"] else None
+        if first is None:
+            verdict = Verdict.PASS
+        else:
+            verdict = Verdict.WRONG if rule.side == "R" else Verdict.ERROR
+        message = ""
+        if first is not None:
+            ours = "" if rule.side == "R" else "our own fault, please report it: "
+            message = f"{ours}{first['statement']} ({entry['count']} times in {entry['checked']} looks, first in {first['job']})"
+        line = {
+            "assertion": f"{leaf.id}/{rule.id.lower()}",
+            "leaf": leaf.id,
+            "tier": leaf.tier,
+            "level": "MUST" if rule.level == "MUST" else "SHOULD",
+            "mode": settings.modes[0],
+            "sdk": settings.sdk,
+            "verdict": verdict.value,
+            "seconds": 0.0,
+            "phase": "",
+            "message": message,
+            "rule": rule.id,
+            "expected": rule.statement,
+            "observed": first["statement"] if first else None,
+            "statement": f"Always on: {rule.statement}",
+            "evidence": {"command": reproduce(settings, f"{leaf.id}/"), "checked": entry["checked"]},
+        }
+        if first is not None:
+            line["evidence"]["violations"] = entry["violations"]
+            line["evidence"]["mark_seq"] = first["seq"]
+        lines.append(line)
+    return lines
+

@@ -1,0 +1,202 @@
+"""Runs programs on the endpoint under test: one job each or packed, with a harness session, deadlines, and restarts.
+
+The result of a program is the same packed or not: a pack in which anything goes wrong is split until the failing program
+stands alone, and only then is that program judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from conformance.endpoints import Endpoint, JobClient, errors
+from conformance.endpoints.outcome import JobOutcome
+from conformance.endpoints.refusal import Ending, classify
+from conformance.harness import Session, invariants
+from conformance.harness.invariants import Finding
+from conformance.pipeline import pack
+from conformance.suite.case import Case
+from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
+from conformance.suite.run import Run
+from conformance.suite.settings import Settings
+from conformance.wire.api import pipeline_pb2 as pb
+
+__all__ = ["RunnerUnderTest"]
+
+
+class RunnerUnderTest:
+    """The endpoint under test as the suite uses it: sessions, jobs, packs; every job's transcript is checked here."""
+
+    def __init__(self, endpoint: Endpoint, settings: Settings, pack_size: int = 1) -> None:
+        self.endpoint = endpoint
+        self.settings = settings
+        self.pack_size = pack_size
+        #: Violations of always-on invariants, over all jobs, and how often each rule had something to look at.
+        self.findings: list[tuple[Finding, str]] = []
+        self.checked: Counter[str] = Counter()
+        self.jobs = 0
+        #: The last run, as evidence for property-based tests.
+        self.last_run: Run | None = None
+        self._client: JobClient | None = None
+        self._waiting: deque[Case] = deque()
+        self._done: dict[Case, Run | Exception] = {}
+
+    # -- plumbing for probes
+
+    def client(self, transcript: Any = None) -> JobClient:
+        """A job client of its own, for probes that drive the Job API themselves."""
+        return JobClient(self.endpoint.url, transcript=transcript, timeout_scale=self.settings.timeout_scale)
+
+    def session(self, **options: Any) -> Session:
+        """A harness session for one job; use it as a context manager."""
+        return Session(**options)
+
+    def job_options(self, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Pipeline options: the profile's, then `extra`."""
+        return {**dict(self.endpoint.profile.options), **(extra or {})}
+
+    def submit(
+        self, pipeline: pb.Pipeline, session: Session, *, options: dict[str, Any] | None = None, label: str = "job", **job: Any
+    ) -> JobOutcome:
+        """Run one pipeline to its end, or as far as it gets, and check the invariants of its transcript.
+
+        Whatever happened is in the outcome. Raises EndpointGone when there is no endpoint left to ask.
+        """
+        __tracebackhide__ = True
+        self._ensure_alive()
+        self.jobs += 1
+        client = self.client(session.transcript)
+        try:
+            outcome = client.run_job(pipeline, options=self.job_options(options), job_name=label, **job)
+        finally:
+            client.close()
+            session.close()
+        self._check(session, pipeline, label)
+        if isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable):
+            self._after_trouble(dead=True)
+        elif isinstance(outcome.error, errors.PhaseTimeout):
+            self._after_trouble(dead=False)
+        return outcome
+
+    def run_pipeline(self, build: Callable[[Session], pb.Pipeline], *, label: str, any_outcome: bool = False, **options: Any) -> Run:
+        """Run what `build` makes of a fresh session, as a job of its own, and raise unless it ended DONE (or `any_outcome`)."""
+        __tracebackhide__ = True
+        session_options = options.pop("session_options", {})
+        session = self.session(**session_options)
+        pipeline = build(session)
+        outcome = self.submit(pipeline, session, label=label, **options)
+        run = Run("", outcome, session, pipeline)
+        self.last_run = run
+        if not any_outcome:
+            raise_unless_done(outcome)
+        return run
+
+    # -- cases
+
+    def expect(self, cases: Iterable[Case]) -> None:
+        """Tell which packable cases will come, in order, so that they may run together with the one whose turn it is."""
+        self._waiting.extend(cases)
+
+    def run_case(self, case: Case) -> Run:
+        """The run of `case`; later packable cases may be run with it. Raises what kept the case from a judgeable run."""
+        __tracebackhide__ = True
+        if case not in self._done:
+            members = [case]
+            if case.mark.packable and self.pack_size > 1:
+                members += self._companions(case)
+            self._run_members(members)
+        if case in self._waiting:
+            self._waiting.remove(case)
+        result = self._done.pop(case)
+        if isinstance(result, Exception):
+            raise result
+        self.last_run = result
+        return result
+
+    def _companions(self, case: Case) -> list[Case]:
+        found: list[Case] = []
+        while self._waiting and len(found) < self.pack_size - 1:
+            other = self._waiting.popleft()
+            if other is case or other in self._done:
+                continue
+            try:
+                other.prepare()
+            except Exception:  # the scenario itself is broken: it says so when its own turn comes
+                continue
+            found.append(other)
+        return found
+
+    def _run_members(self, members: Sequence[Case]) -> None:
+        """Fill `_done` for each member: run the pack, and halve it as long as it is more than one and goes wrong."""
+        try:
+            runs = self._run_together(members)
+        except EndpointGone:
+            raise
+        except Exception as error:
+            if len(members) == 1:
+                self._done[members[0]] = error
+                return
+            middle = len(members) // 2
+            self._run_members(members[:middle])
+            self._run_members(members[middle:])
+        else:
+            self._done.update(zip(members, runs, strict=True))
+
+    def _run_together(self, members: Sequence[Case]) -> list[Run]:
+        first = members[0]
+        alone = len(members) == 1
+        options = dict(first.session_options) if alone else {}
+        if alone and first.capabilities is not None:
+            options["capabilities"] = first.capabilities
+        session = self.session(**options)
+        pipelines = [case.program.build(session.environment()) for case in members]
+        if alone:
+            pipeline = pipelines[0]
+        else:
+            pipeline = pack([(f"b{index}", built) for index, built in enumerate(pipelines)])
+        label = first.mark.assertion if alone else f"pack-of-{len(members)}"
+        outcome = self.submit(
+            pipeline, session, options=first.options if alone else None, label=label, **(first.job_options if alone else {})
+        )
+        runs = [Run(case.prefix, outcome, session, pipeline, shared=not alone) for case in members]
+        if alone:
+            first.run = runs[0]
+        if not (alone and first.mark.any_outcome):
+            raise_unless_done(outcome)
+        return runs
+
+    # -- health and invariants
+
+    def _check(self, session: Session, pipeline: pb.Pipeline, label: str) -> None:
+        self.checked.update(invariants.checked(session.transcript))
+        self.findings.extend((finding, label) for finding in invariants.check(session.transcript, pipeline))
+
+    def _ensure_alive(self) -> None:
+        if self.endpoint.alive():
+            return
+        if not self.endpoint.managed:
+            raise EndpointGone(
+                f"{self.endpoint.url} no longer answers; start it again and repeat the run (what finished is in the results)"
+            )
+        self.endpoint.restart()
+
+    def _after_trouble(self, *, dead: bool) -> None:
+        """A managed endpoint that died or hung is replaced, so that the next assertion is judged on a healthy one."""
+        if self.endpoint.managed:
+            self.endpoint.restart()
+        elif dead and not self.endpoint.alive():
+            raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
+
+
+def raise_unless_done(outcome: JobOutcome) -> None:
+    """Raise what stopped the client, or Declined or JobEndedBadly for a job that did not end DONE; the text is the runner's own."""
+    __tracebackhide__ = True
+    match classify(outcome):
+        case Ending.DONE:
+            return
+        case Ending.DECLINED:
+            raise Declined(outcome.error_text or "declined without a reason")
+        case _:
+            outcome.raise_for_error()
+            raise JobEndedBadly(f"the job ended {outcome.state or 'nowhere'}: {outcome.error_text or 'no reason given'}")

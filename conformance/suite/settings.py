@@ -1,0 +1,33 @@
+"""What a run of the suite was asked for, as frozen data: shared by the plugin, the command line and the execution."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+__all__ = ["Settings"]
+
+
+@frozen
+class Settings:
+    """The answers to every option; defaults are those of a bare `beam-conformance run`."""
+
+    #: Address of the runner (`conformance.endpoints.address` has the grammar).
+    runner: str = "reference"
+    modes: tuple[str, ...] = ("batch",)
+    #: How many generated programs a property-based assertion tries.
+    examples: int = 25
+    seed: int = 0
+    #: Multiplies every time budget.
+    timeout_scale: float = 1.0
+    #: None: measured at the start; 1: no packing.
+    pack_size: int | None = None
+    environment: str = "loopback"
+    sdk: str = "harness"
+    areas: tuple[str, ...] = field(default=(), converter=tuple)
+    leaves: tuple[str, ...] = field(default=(), converter=tuple)
+    #: (I, N) of `--shard I/N`, counted from 1.
+    shard: tuple[int, int] | None = None
+    #: Directory for results.jsonl, junit.xml and index.html; None writes nothing.
+    output: str | None = None
+    #: The command line to print as the way to reproduce.
+    command: str = "beam-conformance run"
