@@ -1,0 +1,206 @@
+"""The verdict: is what the observers saw in the set that the model allows for this program, and if not, which rule does it break?
+
+`judge` walks the program once, in order, and knows for every output what it holds (`oracle.content`). Where an output is observed
+directly, what was seen is compared with what it may hold, and from there on counts as what it does hold: a consumer is judged
+relative to what was possible for it. So one fault is reported where it shows first. Groupings and stateful ParDos have judges
+of their own.
+
+`forgive` names rules whose breach is told as information instead, so that a runner with a known deviation can be looked at
+further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import attrs
+from attrs import frozen
+
+from conformance.oracle.analysis import Analysis, analyse
+from conformance.oracle.content import Item, Mismatch, assemble, freeze, group_once, match
+from conformance.oracle.errors import UnsupportedProgram
+from conformance.oracle.finding import Finding, show_items
+from conformance.oracle.groupings import judge_grouping
+from conformance.oracle.observed import Seen
+from conformance.oracle.program import (
+    Bounded,
+    Combine,
+    Flatten,
+    GroupByKey,
+    Observe,
+    ParDo,
+    Partition,
+    Program,
+    Redistribute,
+    Reshuffle,
+    SideInput,
+    Stateful,
+    Step,
+    WindowInto,
+    inputs_of,
+    outputs_of,
+)
+from conformance.oracle.stateful import judge_stateful
+from conformance.wire.timestamps import GLOBAL_WINDOW_MAX
+from conformance.wire.values import GlobalWindow, Timing
+
+__all__ = ["Verdict", "judge"]
+
+
+@frozen
+class Verdict:
+    ok: bool
+    #: the rule of docs/model.md that is broken, "" if none
+    rule: str = ""
+    #: what is wrong, in one sentence
+    sentence: str = ""
+    expected: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
+    #: admissible behaviour worth a row of its own, and forgiven breaches
+    infos: tuple[str, ...] = ()
+    #: the observer at which it shows
+    observer: str = ""
+
+
+#: Which rule a difference breaks, by the last step upstream that decides the thing which differs.
+_RULES: Final[Mapping[str, Sequence[tuple[tuple[type, ...], str]]]] = {
+    "missing": (
+        ((Flatten,), "M-XF-11"),
+        ((Reshuffle, Redistribute), "M-XF-12"),
+        ((SideInput,), "M-SIDE-06"),
+        ((WindowInto,), "M-WIN-20"),
+    ),
+    "extra": (
+        ((Flatten,), "M-XF-11"),
+        ((Reshuffle, Redistribute), "M-XF-12"),
+        ((SideInput,), "M-SIDE-06"),
+        ((WindowInto,), "M-WIN-07"),
+    ),
+    "window": (((WindowInto,), "M-WIN-18"), ((Reshuffle, Redistribute), "M-XF-12"), ((Flatten,), "M-XF-11")),
+    "timestamp": (((WindowInto,), "M-WIN-18"), ((Reshuffle, Redistribute), "M-XF-12"), ((Flatten,), "M-XF-11")),
+    "pane": (((Reshuffle, Redistribute), "M-XF-12"), ((Flatten, ParDo, Partition, WindowInto, SideInput), "M-PANE-01")),
+}
+_OTHERWISE: Final[Mapping[str, str]] = {
+    "missing": "M-XF-18",
+    "extra": "M-XF-18",
+    "window": "M-TIME-07",
+    "timestamp": "M-TIME-07",
+    "pane": "M-PANE-01",
+}
+_GROUPING_RULES: Final[Mapping[str, str]] = {
+    "missing": "M-BATCH-04",
+    "extra": "M-BATCH-04",
+    "window": "M-TRIG-05",
+    "timestamp": "M-HOLD-01",
+    "pane": "M-BATCH-06",
+}
+_SENTENCES: Final[Mapping[str, str]] = {
+    "missing": "elements are missing",
+    "extra": "there are elements that should not be there",
+    "window": "elements are in other windows than they should be",
+    "timestamp": "elements carry other timestamps than they should",
+    "pane": "elements carry other panes than they should",
+}
+
+
+def judge(program: Program, observed: Mapping[str, Sequence[Seen]], *, forgive: Collection[str] = ()) -> Verdict:
+    """Judge one run of a program by what its observers saw; an observer that saw nothing may be absent."""
+    analysis = analyse(program)
+    if not program.is_bounded:
+        raise UnsupportedProgram("judge is for bounded programs; give scripts to oracle.streaming.judge_script")
+    findings: list[Finding] = []
+    infos: dict[str, None] = {}
+    contents: dict[str, list[Item]] = {}
+    for step in program:
+        if isinstance(step, Observe):
+            continue
+        for name, expected in _judge_step(step, analysis, contents, observed, findings).items():
+            seen = _seen(analysis, observed, name)
+            infos.update(dict.fromkeys(_infos(name, seen or ())))
+            contents[name] = expected
+    unknown = set(observed) - {observer.id for observer in program.observers}
+    if unknown:
+        raise UnsupportedProgram(f"there are observations of {', '.join(sorted(unknown))}, which the program does not observe")
+    wrong = [finding for finding in findings if finding.rule not in forgive]
+    forgiven = [f"forgiven: {finding.rule}: {finding.sentence}" for finding in findings if finding.rule in forgive]
+    told = (*infos, *dict.fromkeys(forgiven))
+    if not wrong:
+        return Verdict(True, infos=told)
+    first = wrong[0]
+    return Verdict(False, first.rule, first.sentence, first.expected, first.observed, told, first.observer)
+
+
+def _seen(analysis: Analysis, observed: Mapping[str, Sequence[Seen]], output: str) -> Sequence[Seen] | None:
+    """What the first observer of an output saw; None if nobody looks at it."""
+    observers = analysis.observers.get(output, ())
+    return observed.get(observers[0], ()) if observers else None
+
+
+def _judge_step(
+    step: Step,
+    analysis: Analysis,
+    contents: Mapping[str, list[Item]],
+    observed: Mapping[str, Sequence[Seen]],
+    findings: list[Finding],
+) -> dict[str, list[Item]]:
+    """Judge the outputs of one step at their observers; answer with what they hold."""
+    given = [contents[name] for name in inputs_of(step)]
+    held: dict[str, list[Item]] = {}
+    if not isinstance(step, GroupByKey | Combine | Stateful):
+        held = assemble(step, given, analysis.outputs)
+    elif not analysis.outputs[step.id].ambiguous and isinstance(step, GroupByKey | Combine):
+        held = {step.id: group_once(step, given[0], analysis.windowing_of(step.input))}
+    for name in outputs_of(step):
+        for observer in analysis.observers.get(name, ()):
+            seen = observed.get(observer, ())
+            if isinstance(step, GroupByKey | Combine):
+                wrong = judge_grouping(step, analysis.windowing_of(step.input), given[0], seen)
+            elif isinstance(step, Stateful):
+                wrong = judge_stateful(step, given[0], seen)
+            else:
+                wrong = [f for f in [_compare(step, analysis, held[name], seen)] if f]
+            findings.extend(attrs.evolve(finding, observer=observer) for finding in wrong)
+            if not wrong or name not in held:
+                held[name] = freeze(seen)
+    for name in outputs_of(step):
+        held.setdefault(name, [])  # not determined, not observed: analysis saw that nothing consumes it
+    return held
+
+
+def _compare(step: Step, analysis: Analysis, content: Sequence[Item], seen: Sequence[Seen]) -> Finding | None:
+    difference = match(content, seen)
+    return _finding(step, analysis.program, difference) if difference else None
+
+
+def _finding(step: Step, program: Program, difference: Mismatch) -> Finding:
+    return Finding(
+        _rule(step, program, difference.kind),
+        f"after {step.id}, {_SENTENCES[difference.kind]}",
+        show_items(difference.expected),
+        show_items(difference.seen),
+    )
+
+
+def _rule(step: Step, program: Program, kind: str) -> str:
+    """Walk upstream, along main inputs, to the step that decides the thing which differs."""
+    at: Step = step
+    while True:
+        for classes, rule in _RULES[kind]:
+            if isinstance(at, classes):
+                return rule
+        if isinstance(at, GroupByKey | Combine):
+            return _GROUPING_RULES[kind]
+        if isinstance(at, Bounded) or not inputs_of(at):
+            return _OTHERWISE[kind]
+        at = program.producer(inputs_of(at)[0])
+
+
+def _infos(output: str, seen: Sequence[Seen]) -> list[str]:
+    """Admissible behaviour in which runners differ (Annex A)."""
+    told = []
+    if any(isinstance(s.window, GlobalWindow) and s.timestamp == GLOBAL_WINDOW_MAX - 1 for s in seen):
+        told.append(f"{output}: the global window ends a millisecond early (A-6)")
+    if any(s.pane.timing is not Timing.UNKNOWN and s.pane.timing is not Timing.ON_TIME for s in seen):
+        told.append(f"{output}: bounded input fired {', '.join(sorted({s.pane.timing.name for s in seen}))} panes (A-13)")
+    return told
