@@ -29,7 +29,7 @@ __all__ = [
 #: Coders nest no deeper than this (real pipelines stay below 20); each level costs a Python frame or two on reading.
 MAX_DEPTH = 64
 #: Elements without bytes can be counted by the billion in four bytes; no honest writer has more than one (the global window).
-MAX_EMPTY_ELEMENTS = 100
+MAX_EMPTY_ELEMENTS = 16
 
 _SIGN = 1 << 63
 _WRAP = 1 << 64
