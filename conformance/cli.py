@@ -40,12 +40,16 @@ def _output_directory(address: str, output: str | None) -> Path:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise CallError(f"cannot write to {directory}: {error.strerror or error}. Choose another directory with --output.") from None
+        raise CallError(
+            f"cannot write to {directory}: {error.strerror or error}. Choose another directory with --output."
+        ) from None
     return directory
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
-@click.option("--runner", default="reference", show_default=True, metavar="ADDRESS", help="reference, grpc://HOST:PORT, prism, python.")
+@click.option(
+    "--runner", default="reference", show_default=True, metavar="ADDRESS", help="reference, grpc://HOST:PORT, prism, python."
+)
 @click.option("--area", multiple=True, metavar="AREA", help="Only this area of the ledger (repeatable).")
 @click.option("--leaf", multiple=True, metavar="LEAF", help="Only this leaf (repeatable).")
 @click.option("-k", "keyword", metavar="EXPRESSION", help="Only tests whose names match (pytest's -k).")
@@ -58,7 +62,9 @@ def _output_directory(address: str, output: str | None) -> Path:
 @click.option("--timeout-scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--environment", type=click.Choice(["loopback", "process"]), default="loopback", show_default=True)
 @click.option("--no-pack", is_flag=True, help="A job of its own for every program.")
-@click.option("--output", metavar="DIR", help="Where to write results.jsonl, junit.xml and index.html [default: reports/<runner>]")
+@click.option(
+    "--output", metavar="DIR", help="Where to write results.jsonl, junit.xml and index.html [default: reports/<runner>]"
+)
 @click.option("--pytest-output", is_flag=True, help="Show pytest's own output instead of the progress display.")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -90,8 +96,22 @@ def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> 
     """What pytest is called with; the working directory's own pytest settings stay out of it."""
     ini = Path(__file__).parent / "suite" / "pytest.ini"
     arguments = ["--pyargs", "conformance.suite", "-c", str(ini), "--rootdir", str(Path.cwd())]
-    arguments += ["-o", f"cache_dir={(directory / '.pytest_cache').resolve()}", "--runner", runner, "--beam-report", str(directory)]
-    arguments += ["--beam-mode", options["mode"], "--beam-examples", str(options["examples"]), "--beam-seed", str(options["seed"])]
+    arguments += [
+        "-o",
+        f"cache_dir={(directory / '.pytest_cache').resolve()}",
+        "--runner",
+        runner,
+        "--beam-report",
+        str(directory),
+    ]
+    arguments += [
+        "--beam-mode",
+        options["mode"],
+        "--beam-examples",
+        str(options["examples"]),
+        "--beam-seed",
+        str(options["seed"]),
+    ]
     arguments += ["--timeout-scale", str(options["timeout_scale"]), "--beam-environment", options["environment"]]
     arguments += [word for area in options["area"] for word in ("--beam-area", area)]
     arguments += [word for leaf in options["leaf"] for word in ("--beam-leaf", leaf)]
@@ -126,7 +146,9 @@ def _conclude(code: int, progress: Any, directory: Path, baseline_file: str | No
         click.echo("Interrupted: what finished is in the results; the file has no footer and counts as partial.", err=True)
         return 3
     if recorder is None or not recorder.counts:
-        click.echo("Error: nothing ran. Check -k, --area, --leaf and --mode; `beam-conformance list` shows what there is.", err=True)
+        click.echo(
+            "Error: nothing ran. Check -k, --area, --leaf and --mode; `beam-conformance list` shows what there is.", err=True
+        )
         return 3
     if baseline_file is not None:
         comparison = baseline.compare(baseline.read(Path(baseline_file)), results.read(directory / "results.jsonl"))

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from conformance.endpoints import errors as endpoint_errors
+from conformance.report.verdicts import Verdict, unexpected
 from conformance.suite.assertions import Marked, marked
 from conformance.suite.case import Case
 from conformance.suite.conductor import Conductor
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.outcomes import EndpointGone, judge_exception
-from conformance.suite.recording import Recorder, describe
+from conformance.suite.recording import Recorder, as_result, describe
 from conformance.suite.selection import SelectionError, select
 from conformance.suite.settings import Settings
 
@@ -28,7 +29,7 @@ SESSION = pytest.StashKey["SuiteSession"]()
 REPORT = {
     "pass": ("passed", ".", "PASSED"),
     "wrong": ("failed", "W", "WRONG"),
-    "declined": ("declined", "d", "DECLINED"),
+    "declined": ("failed", "D", "DECLINED"),
     "error": ("failed", "E", "ERROR"),
     "timeout": ("failed", "T", "TIMEOUT"),
     "no-verdict": ("no-verdict", "-", "NO VERDICT"),
@@ -208,10 +209,10 @@ class SuiteSession:
         # xdist carries attributes that are plain data from its workers to the controller
         report.beam_result = result  # type: ignore[attr-defined]
         report.beam_identity = self.conductor.identity()  # type: ignore[attr-defined]
-        verdict = result["verdict"]
-        if verdict in ("declined", "no-verdict"):
+        verdict = Verdict(result["verdict"])
+        if verdict is not Verdict.PASS and not unexpected(as_result(result)):
             report.outcome = "skipped"
-            report.longrepr = (str(item.path), item.reportinfo()[1] or 0, f"{verdict}: {result['message']}")
+            report.longrepr = (str(item.path), item.reportinfo()[1] or 0, f"{verdict.value}: {result['message']}")
         if isinstance(error, EndpointGone):
             item.session.shouldstop = str(error)
         return report
@@ -220,7 +221,10 @@ class SuiteSession:
         result = getattr(report, "beam_result", None)
         if result is None:
             return None
-        return REPORT[result["verdict"]]
+        category, letter, word = REPORT[result["verdict"]]
+        if report.outcome == "skipped" and result["verdict"] != "no-verdict":
+            return f"{result['verdict']} ({result['level']})", letter.lower(), f"{word} ({result['level']})"
+        return category, letter, word
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "beam_result", None)

@@ -97,7 +97,12 @@ class ProgressPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if isinstance(session.shouldstop, str) and session.shouldstop and self.fatal is None and "stopping after" not in session.shouldstop:
+        if (
+            isinstance(session.shouldstop, str)
+            and session.shouldstop
+            and self.fatal is None
+            and "stopping after" not in session.shouldstop
+        ):
             self.fatal = session.shouldstop
         self.recorder = session.config.stash[SESSION].recorder
         if self._progress is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.endpoints import Endpoint, open_endpoint
+from conformance.endpoints import Endpoint, PackSize, open_endpoint
 from conformance.harness import invariants
 from conformance.pipeline import Program, draw
 from conformance.report.verdicts import Verdict
@@ -32,8 +33,12 @@ class Conductor:
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self.settings = settings
         self.endpoint = endpoint
-        size = settings.pack_size or measured_pack_size(endpoint, settings)
-        self.runner = RunnerUnderTest(endpoint, settings, size)
+        self.packing = (
+            PackSize(settings.pack_size, reason="as asked")
+            if settings.pack_size
+            else measured_pack_size(endpoint, settings.timeout_scale)
+        )
+        self.runner = RunnerUnderTest(endpoint, settings, self.packing.size)
         #: Leaf → the assertion that did not pass.
         self._broken: dict[str, str] = {}
 
@@ -78,9 +83,9 @@ class Conductor:
         judged = judgement or Judgement(Verdict.PASS, "")
         if judged.verdict not in (Verdict.PASS, Verdict.NO_VERDICT) and entry.level == "MUST":
             self._broken.setdefault(leaf.id, mark.assertion)
-        parameter = name.partition("[")[2].removesuffix("]")
+        parameter = re.sub(r"[^a-z0-9]+", "-", name.partition("[")[2].removesuffix("]").lower()).strip("-")
         result = {
-            "assertion": mark.assertion + (f"[{parameter}]" if parameter else ""),
+            "assertion": mark.assertion + (f"--{parameter}" if parameter else ""),
             "leaf": leaf.id,
             "tier": leaf.tier,
             "level": entry.level,
@@ -89,11 +94,12 @@ class Conductor:
             "verdict": judged.verdict.value,
             "seconds": round(seconds, 4),
             "phase": judged.phase,
-            "message": judged.message.splitlines()[0][:500] if judged.message else "",
+            "message": judged.message[:1000],
             "rule": getattr(error, "rule", "") or entry.rule,
             "expected": getattr(error, "expected", None),
             "observed": getattr(error, "observed", None),
             "statement": entry.statement,
+            "source": entry.source,
         }
         if judged.verdict is not Verdict.NO_VERDICT:
             result["evidence"] = self._evidence(mark, case, judged, detail)
@@ -164,7 +170,9 @@ def merge_invariants(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str
     """One entry a rule from several processes' entries: counts added, violations joined (the first ten are kept)."""
     merged: dict[str, dict[str, Any]] = {}
     for entry in (entry for part in parts for entry in part):
-        into = merged.setdefault(entry["invariant"], {"invariant": entry["invariant"], "checked": 0, "violations": [], "count": 0})
+        into = merged.setdefault(
+            entry["invariant"], {"invariant": entry["invariant"], "checked": 0, "violations": [], "count": 0}
+        )
         into["checked"] += entry["checked"]
         into["count"] += len(entry["violations"])
         into["violations"] = (into["violations"] + entry["violations"])[:10]
@@ -209,4 +217,3 @@ def invariant_results(merged: Sequence[dict[str, Any]], settings: Settings) -> l
             line["evidence"]["mark_seq"] = first["seq"]
         lines.append(line)
     return lines
-

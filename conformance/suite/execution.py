@@ -38,7 +38,7 @@ class RunnerUnderTest:
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
-        self._client: JobClient | None = None
+        self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale)
         self._waiting: deque[Case] = deque()
         self._done: dict[Case, Run | Exception] = {}
 
@@ -46,7 +46,7 @@ class RunnerUnderTest:
 
     def client(self, transcript: Any = None) -> JobClient:
         """A job client of its own, for probes that drive the Job API themselves."""
-        return JobClient(self.endpoint.url, transcript=transcript, timeout_scale=self.settings.timeout_scale)
+        return JobClient(self.endpoint, transcript=transcript, timeout_scale=self.settings.timeout_scale)
 
     def session(self, **options: Any) -> Session:
         """A harness session for one job; use it as a context manager."""
@@ -66,11 +66,11 @@ class RunnerUnderTest:
         __tracebackhide__ = True
         self._ensure_alive()
         self.jobs += 1
-        client = self.client(session.transcript)
         try:
-            outcome = client.run_job(pipeline, options=self.job_options(options), job_name=label, **job)
+            outcome = self._client.run_job(
+                pipeline, options=self.job_options(options), job_name=label, transcript=session.transcript, **job
+            )
         finally:
-            client.close()
             session.close()
         self._check(session, pipeline, label)
         if isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable):
@@ -79,7 +79,9 @@ class RunnerUnderTest:
             self._after_trouble(dead=False)
         return outcome
 
-    def run_pipeline(self, build: Callable[[Session], pb.Pipeline], *, label: str, any_outcome: bool = False, **options: Any) -> Run:
+    def run_pipeline(
+        self, build: Callable[[Session], pb.Pipeline], *, label: str, any_outcome: bool = False, **options: Any
+    ) -> Run:
         """Run what `build` makes of a fresh session, as a job of its own, and raise unless it ended DONE (or `any_outcome`)."""
         __tracebackhide__ = True
         session_options = options.pop("session_options", {})

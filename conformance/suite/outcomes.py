@@ -8,7 +8,7 @@ from conformance.endpoints import errors
 from conformance.harness import LocalProtocolError, RemoteProtocolError
 from conformance.report.verdicts import Verdict
 
-__all__ = ["Blocked", "Declined", "EndpointGone", "Judgement", "JobEndedBadly", "NotExercised", "judge_exception"]
+__all__ = ["Blocked", "Declined", "EndpointGone", "JobEndedBadly", "Judgement", "NotExercised", "judge_exception"]
 
 
 class Declined(Exception):

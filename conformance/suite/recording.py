@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,18 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from conformance import __version__
 from conformance.report import junit, page, results
-from conformance.report.verdicts import exit_code
+from conformance.report.verdicts import ExitCode, exit_code, run_facts, unexpected
 from conformance.suite import ledger
 from conformance.suite.conductor import invariant_results, merge_invariants
 from conformance.suite.settings import Settings
 
-__all__ = ["BEAM_VERSION", "Recorder", "describe"]
+__all__ = ["BEAM_VERSION", "Recorder", "as_result", "describe"]
 
 #: The version of Beam's interface definitions that the protos here are wire-identical to.
 BEAM_VERSION = "2.77"
-UNEXPECTED = ("wrong", "error", "timeout")
 
 
 class Recorder:
@@ -31,7 +34,8 @@ class Recorder:
         #: How many tests were selected.
         self.selected = expected
         self.counts: Counter[str] = Counter()
-        self.lines: list[dict[str, Any]] = []
+        #: Every result, without its evidence.
+        self.results: list[results.Result] = []
         self.started = time.monotonic()
         self.complete = False
         self._identity: dict[str, str] | None = None
@@ -57,16 +61,21 @@ class Recorder:
                 seed=self.settings.seed,
                 command=self.settings.command,
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
+                modes=self.settings.modes,
+                selected=self.selected,
+                selection=self.settings.selection,
+                shard="/".join(map(str, self.settings.shard or ())),
+                host=f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
             )
             self._writer = results.ResultsWriter(self.output / "results.jsonl", header)
 
     def write(self, line: dict[str, Any]) -> None:
         """Take one result; it is on disk when this returns."""
-        statement = {key: value for key, value in line.items() if key != "evidence"}
-        self.lines.append(statement)
-        self.counts[line["verdict"]] += 1
+        result = as_result(line)
+        self.results.append(msgspec.structs.replace(result, evidence={}))
+        self.counts[result.verdict.value] += 1
         if self._writer is not None:
-            self._writer.write(results.result_from(line))
+            self._writer.write(result)
 
     def invariants(self, entries: Sequence[dict[str, Any]]) -> None:
         """Take what one process learned of the always-on invariants."""
@@ -80,7 +89,9 @@ class Recorder:
         if self._writer is None or self.output is None:
             return
         if complete:
-            self._writer.finish(seconds=time.monotonic() - self.started, unexpected=self.unexpected)
+            self._writer.finish(
+                seconds=time.monotonic() - self.started, unexpected=self.unexpected, exit_code=int(self.exit_code)
+            )
         self._writer.close()
         read = results.read(self.output / "results.jsonl")
         (self.output / "junit.xml").write_text(junit.render(read), encoding="utf-8")
@@ -88,21 +99,26 @@ class Recorder:
 
     @property
     def unexpected(self) -> int:
-        """How many results are neither a pass, nor a clean refusal, nor blocked."""
-        return sum(self.counts[verdict] for verdict in UNEXPECTED)
+        """How many results count as unexpected where there is no baseline."""
+        return sum(map(unexpected, self.results))
 
     @property
-    def exit_code(self) -> int:
-        """The contract's exit code (DESIGN: 0 as expected, 1 unexpected, 3 too little ran); 2 and 4 are decided elsewhere."""
-        return exit_code(self.counts, selected=self.selected)
+    def exit_code(self) -> ExitCode:
+        """The contract's exit code as far as results decide it; a baseline may still change it."""
+        return exit_code(run_facts(self.results, selected=self.selected))
+
+
+def as_result(line: dict[str, Any]) -> results.Result:
+    """A result from plain data, as it comes from an xdist worker."""
+    return msgspec.convert({"kind": "result", **line}, results.Result)
 
 
 def describe(recorder: Recorder) -> Iterator[str]:
     """A few lines for the end of a plain pytest run."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in recorder.counts.most_common())
-    yield f"{sum(recorder.counts.values())} assertions on {recorder.settings.runner}: {counts or 'none ran'}"
-    for line in recorder.lines:
-        if line["verdict"] in UNEXPECTED:
-            yield f"{line['verdict'].upper():8} {line['assertion']}: {line['message']}"
+    yield f"{sum(recorder.counts.values())} results on {recorder.settings.runner}: {counts or 'none'}"
+    for result in recorder.results:
+        if result.verdict.value in ("wrong", "error", "timeout"):
+            yield f"{result.verdict.value.upper():8} {result.level.value:6} {result.assertion}: {result.message.splitlines()[0]}"
     if recorder.output is not None:
         yield f"page: {recorder.output / 'index.html'}"

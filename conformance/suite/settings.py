@@ -29,5 +29,7 @@ class Settings:
     shard: tuple[int, int] | None = None
     #: Directory for results.jsonl, junit.xml and index.html; None writes nothing.
     output: str | None = None
+    #: What narrowed the run, in words; empty for the whole suite.
+    selection: str = ""
     #: The command line to print as the way to reproduce.
     command: str = "beam-conformance run"

@@ -1,0 +1,1 @@
+"""Generated programs: from the oracle's language to pipelines, the functions they name, and the property runner."""
