@@ -113,7 +113,8 @@ def coverage_lines() -> Iterator[str]:
         reached = [leaf for leaf in leaves if asked[leaf.id] or leaf.id in always]
         count = sum(asked[leaf.id] for leaf in leaves)
         total.update(tier1=len(tier1), reached1=len(reached1), leaves=len(leaves), reached=len(reached), tests=count)
-        yield f"{area.id}. {area.title:38} tier 1: {len(reached1):3}/{len(tier1):3}   all: {len(reached):3}/{len(leaves):3}   tests: {count:3}"
+        tiers = f"tier 1: {len(reached1):3}/{len(tier1):3}   all: {len(reached):3}/{len(leaves):3}"
+        yield f"{area.id}. {area.title:38} {tiers}   tests: {count:3}"
     yield (
         f"total: {total['reached1']} of {total['tier1']} tier-1 leaves, {total['reached']} of {total['leaves']} leaves, "
         f"{total['tests']} tests of {len(by_assertion())} assertions, and {len(invariants.CATALOGUE)} always-on invariants"

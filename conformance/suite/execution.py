@@ -15,7 +15,7 @@ from conformance.endpoints.outcome import JobOutcome
 from conformance.endpoints.refusal import Ending, classify
 from conformance.harness import Session, invariants
 from conformance.harness.invariants import Finding
-from conformance.pipeline import pack
+from conformance.pipeline import Program, pack
 from conformance.suite.case import Case
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
 from conformance.suite.run import Run
@@ -94,6 +94,23 @@ class RunnerUnderTest:
             raise_unless_done(outcome)
         return run
 
+    def run_builders(self, builders: Sequence[Callable[[Program], object]], *, label: str) -> list[Run]:
+        """Run programs that builder functions make, in one job: a run each. Raises unless the job ended DONE."""
+        __tracebackhide__ = True
+        session = self.session()
+        prefixes = [f"g{index}." for index in range(len(builders))]
+        pipelines = []
+        for prefix, build in zip(prefixes, builders, strict=True):
+            program = Program(label, prefix=prefix)
+            build(program)
+            pipelines.append(program.build(session.environment()))
+        pipeline = pipelines[0] if len(pipelines) == 1 else pack(list(zip(_pack_names(pipelines), pipelines, strict=True)))
+        outcome = self.submit(pipeline, session, label=label)
+        runs = [Run(prefix, outcome, session, pipeline, shared=len(builders) > 1) for prefix in prefixes]
+        self.last_run = runs[0]
+        raise_unless_done(outcome)
+        return runs
+
     # -- cases
 
     def expect(self, cases: Iterable[Case]) -> None:
@@ -156,7 +173,7 @@ class RunnerUnderTest:
         if alone:
             pipeline = pipelines[0]
         else:
-            pipeline = pack([(f"b{index}", built) for index, built in enumerate(pipelines)])
+            pipeline = pack(list(zip(_pack_names(pipelines), pipelines, strict=True)))
         label = first.mark.assertion if alone else f"pack-of-{len(members)}"
         outcome = self.submit(
             pipeline, session, options=first.options if alone else None, label=label, **(first.job_options if alone else {})
@@ -189,6 +206,10 @@ class RunnerUnderTest:
             self.endpoint.restart()
         elif dead and not self.endpoint.alive():
             raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
+
+
+def _pack_names(pipelines: Sequence[pb.Pipeline]) -> list[str]:
+    return [f"b{index}" for index in range(len(pipelines))]
 
 
 def raise_unless_done(outcome: JobOutcome) -> None:
