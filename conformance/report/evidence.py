@@ -8,14 +8,14 @@ kept. What was cut says so in `notes`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 __all__ = ["FILE_BUDGET", "KEYS", "RESULT_LIMIT", "SCHEMA_PROPERTIES", "SHARED", "cap", "cut", "cut_value"]
 
-#: Bytes of JSON. A transcript of a small job on the reference runner is 10 to 40 KB.
+#: Bytes of JSON.
 RESULT_LIMIT: Final = 64 * 1024
 #: What is left to a result when the file's budget is used up: command, seed, a few lines.
 FLOOR: Final = 4 * 1024
@@ -48,8 +48,36 @@ SCHEMA_PROPERTIES: Final[dict[str, Any]] = {
 SHARED: Final = frozenset({"program", "transcript", "log_tail"})
 
 
+_ENCODER = msgspec.json.Encoder(enc_hook=repr)
+
+
+def encode(value: Any) -> bytes:
+    """JSON of anything: what has no JSON form is shown by its repr, because no odd value may stop a run from being recorded."""
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, UnicodeEncodeError):
+        return _ENCODER.encode(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """The value with every part that JSON cannot hold replaced by its repr."""
+    if isinstance(value, msgspec.Struct):
+        tag = value.__struct_config__.tag
+        return ({"kind": tag} if tag else {}) | plain(msgspec.structs.asdict(value))
+    if isinstance(value, dict):
+        return {
+            (name if isinstance(name, str) else repr(name)).encode(errors="replace").decode(): plain(v)
+            for name, v in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    return value if isinstance(value, int | float | bool | None) else repr(value)
+
+
 def size(value: Any) -> int:
-    return len(msgspec.json.encode(value))
+    return len(encode(value))
 
 
 def cut(text: str, limit: int) -> str:
@@ -67,7 +95,7 @@ def cut_value(value: Any, limit: int = VALUE_LIMIT) -> Any:
         return cut(value, limit)
     if value is None or size(value) <= limit:
         return value
-    return cut(msgspec.json.encode(value).decode(), limit)
+    return cut(encode(value).decode(), limit)
 
 
 def cap(evidence: Mapping[str, Any], limit: int = RESULT_LIMIT) -> dict[str, Any]:
@@ -77,9 +105,9 @@ def cap(evidence: Mapping[str, Any], limit: int = RESULT_LIMIT) -> dict[str, Any
     if size(kept) <= limit:
         return kept
     dropped: list[str] = []
-    for step in (_shorten_transcript, _shorten_log, _drop_svg, _drop_script, _drop_transcript, _drop_program, _cut_values):
+    for words, step in _STEPS:
         if step(kept, limit):
-            dropped.append(step.__doc__ or "")
+            dropped.append(words)
         if size(kept) <= limit:
             break
     kept["notes"] = [*_notes(kept), "Cut to fit: " + "; ".join(dropped)]
@@ -92,7 +120,6 @@ def _notes(evidence: Mapping[str, Any]) -> list[Any]:
 
 
 def _shorten_transcript(kept: dict[str, Any], limit: int) -> bool:
-    """messages of the transcript"""
     events = kept.get("transcript")
     if not isinstance(events, list) or not events:
         return False
@@ -117,12 +144,11 @@ def _shorten_transcript(kept: dict[str, Any], limit: int) -> bool:
 def _slim(event: Any, limit: int = 2048) -> Any:
     """An event whose message is cut when it is very long, as a data message full of elements is."""
     if isinstance(event, dict) and size(event.get("message")) > limit:
-        return {**event, "message": {"cut": cut(msgspec.json.encode(event["message"]).decode(), limit)}}
+        return {**event, "message": {"cut": cut(encode(event["message"]).decode(), limit)}}
     return event
 
 
 def _shorten_log(kept: dict[str, Any], limit: int) -> bool:
-    """the beginning of the log"""
     log = kept.get("log_tail")
     if not isinstance(log, str) or len(log) <= limit // 8:
         return False
@@ -131,7 +157,6 @@ def _shorten_log(kept: dict[str, Any], limit: int) -> bool:
 
 
 def _drop_svg(kept: dict[str, Any], limit: int) -> bool:
-    """the drawing"""
     program = kept.get("program")
     if not isinstance(program, dict) or "svg" not in program:
         return False
@@ -140,23 +165,30 @@ def _drop_svg(kept: dict[str, Any], limit: int) -> bool:
 
 
 def _drop_script(kept: dict[str, Any], limit: int) -> bool:
-    """the script"""
     return kept.pop("script", None) is not None
 
 
 def _drop_transcript(kept: dict[str, Any], limit: int) -> bool:
-    """the rest of the transcript"""
     return kept.pop("transcript", None) is not None
 
 
 def _drop_program(kept: dict[str, Any], limit: int) -> bool:
-    """the program"""
     return kept.pop("program", None) is not None
 
 
 def _cut_values(kept: dict[str, Any], limit: int) -> bool:
-    """long values"""
     share = max(limit // (len(kept) + 1), 64)
     for name, value in kept.items():
         kept[name] = cut_value(value, share) if name != "notes" else [cut(str(note), 200) for note in _notes(kept)]
     return True
+
+
+_STEPS: Final[tuple[tuple[str, Callable[[dict[str, Any], int], bool]], ...]] = (
+    ("messages of the transcript", _shorten_transcript),
+    ("the beginning of the log", _shorten_log),
+    ("the drawing", _drop_svg),
+    ("the script", _drop_script),
+    ("the rest of the transcript", _drop_transcript),
+    ("the program", _drop_program),
+    ("long values", _cut_values),
+)

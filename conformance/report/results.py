@@ -147,7 +147,6 @@ class Footer(msgspec.Struct, frozen=True, tag_field="kind", tag="footer", omit_d
 
 
 Line = Header | Result | Blob | Footer
-_ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Line)
 
 
@@ -213,7 +212,7 @@ class ResultsWriter:
             kept = _evidence.cap(result.evidence, limit=min(_evidence.RESULT_LIMIT, max(self._left, _evidence.FLOOR)))
             slim: dict[str, Any] = {}
             for name, value in kept.items():
-                if name in _evidence.SHARED and len(encoded := _ENCODER.encode(value)) > _evidence.SHARE_FROM:
+                if name in _evidence.SHARED and len(encoded := _evidence.encode(value)) > _evidence.SHARE_FROM:
                     digest = hashlib.sha256(encoded).hexdigest()[:16]
                     if digest not in self._blobs:
                         self._blobs.add(digest)
@@ -221,7 +220,7 @@ class ResultsWriter:
                     slim[name] = {"blob": digest}
                 else:
                     slim[name] = value
-            self._left -= len(_ENCODER.encode(slim))
+            self._left -= _evidence.size(slim)
             self._line(
                 msgspec.structs.replace(
                     result,
@@ -259,7 +258,7 @@ class ResultsWriter:
         self.close()
 
     def _line(self, line: Line) -> int:
-        data = _ENCODER.encode(line) + b"\n"
+        data = _evidence.encode(line) + b"\n"
         self._file.write(data)
         self._file.flush()
         return len(data)
