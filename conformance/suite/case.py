@@ -10,7 +10,10 @@ from conformance.suite.assertions import Marked
 from conformance.suite.run import Run
 from conformance.suite.settings import Settings
 
-__all__ = ["Case", "Executor"]
+__all__ = ["Case", "Executor", "Scenario"]
+
+#: What a test in the shape of a scenario returns; for annotations.
+Scenario = Generator[None, Run, None]
 
 
 class Executor(Protocol):
@@ -43,7 +46,7 @@ class Case:
         self.job_options: dict[str, Any] = {}
         self.run: Run | None = None
         self._executor = executor
-        self._generator: Generator[None, Run, None] | None = None
+        self._generator: Scenario | None = None
 
     def prepare(self) -> None:
         """Run the scenario up to its `yield`: afterwards `program` is complete. A second call does nothing."""
