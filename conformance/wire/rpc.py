@@ -57,7 +57,7 @@ def stub(channel: grpc.Channel, service: str) -> Stub:
 def service_handler(service: str, servicer: object) -> grpc.GenericRpcHandler:
     """A handler that serves the methods of `service` that `servicer` has as attributes; the others are UNIMPLEMENTED."""
     descriptor = _pool.POOL.FindServiceByName(service)
-    handlers: dict[str, grpc.RpcMethodHandler] = {}
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in descriptor.methods:
         behaviour = getattr(servicer, method.name, None)
         if behaviour is None:

@@ -10,6 +10,7 @@ __all__ = [
     "Env",
     "Expansion",
     "LogicalType",
+    "Managed",
     "Metric",
     "MetricType",
     "Protocol",
@@ -227,6 +228,26 @@ class Expansion:
 
     JAVA_CLASS_LOOKUP = "beam:expansion:payload:java_class_lookup:v1"
     SCHEMA_TRANSFORM = "beam:expansion:payload:schematransform:v1"
+
+
+class Managed:
+    """Schema transforms that the managed I/O of the SDKs stands on."""
+
+    ICEBERG_READ = "beam:schematransform:org.apache.beam:iceberg_read:v1"
+    ICEBERG_WRITE = "beam:schematransform:org.apache.beam:iceberg_write:v1"
+    KAFKA_READ = "beam:schematransform:org.apache.beam:kafka_read:v1"
+    KAFKA_WRITE = "beam:schematransform:org.apache.beam:kafka_write:v1"
+    BIGQUERY_READ = "beam:schematransform:org.apache.beam:bigquery_storage_read:v1"
+    BIGQUERY_WRITE = "beam:schematransform:org.apache.beam:bigquery_write:v1"
+    ICEBERG_CDC_READ = "beam:schematransform:org.apache.beam:iceberg_cdc_read:v1"
+    POSTGRES_READ = "beam:schematransform:org.apache.beam:postgres_read:v1"
+    POSTGRES_WRITE = "beam:schematransform:org.apache.beam:postgres_write:v1"
+    MYSQL_READ = "beam:schematransform:org.apache.beam:mysql_read:v1"
+    MYSQL_WRITE = "beam:schematransform:org.apache.beam:mysql_write:v1"
+    SQL_SERVER_READ = "beam:schematransform:org.apache.beam:sql_server_read:v1"
+    SQL_SERVER_WRITE = "beam:schematransform:org.apache.beam:sql_server_write:v1"
+    DELTA_LAKE_READ = "beam:schematransform:org.apache.beam:delta_lake_read:v1"
+    DELTA_LAKE_CDC_READ = "beam:schematransform:org.apache.beam:delta_lake_cdc_read:v1"
 
 
 class WindowFn:
