@@ -1,7 +1,7 @@
 """How many independent branches one job should carry, measured at the start of a run.
 
 Packing gains where a job costs much beside its branches (the Python service, Flink, Spark) and loses where branches disturb one
-another (Prism, depending on how the harness answers): see docs/architecture.md. `choose` decides and is pure; `pack_size` measures.
+another (Prism, depending on how the harness answers). `choose` decides and is pure; `pack_size` measures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["BUDGET_SECONDS", "LARGE_PACK", "PackSize", "choose", "pack_size"]
 BUDGET_SECONDS = 1.5
 #: The sizes that are tried, in order. Beyond some 50 branches the Python service gets slower per branch again (9 to 15 ms).
 _SIZES = (1, 10, 30)
-#: The size for runners whose single job is too slow to measure (Spark 0.8 s, Flink 1.7 s): nearly all of it is the job's own cost.
+#: The size for runners whose single job is too slow to measure (Spark 0.8 s, Flink 1.7 s): nearly all is the job's own cost.
 LARGE_PACK = 20
 _SLOW_SECONDS = 0.4
 #: A pack must save a quarter of a branch's cost, for a failing pack has to be split; and 15 % are the noise of one run.

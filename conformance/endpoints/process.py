@@ -55,7 +55,7 @@ class ManagedProcess:
             self._scratch.cleanup()
             raise
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", 'read -r _; kill -KILL -- "-$1"', "guard", str(self._process.pid)],
+            ["/bin/sh", "-c", 'read -r _; kill -9 "-$1"', "guard", str(self._process.pid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """How a job ended, in one word: above all, whether the runner declined it. Pure: an outcome in, a word and its reason out.
 
 Declined means that the runner said which feature it lacks: at Prepare or Run, or at the latest in the ERROR message of a FAILED
-job (P-JOB-13). A crash is never declined, whatever its text holds; nor is a text that our own harness put into the runner's mouth.
+job (P-JOB-13). A crash is never declined, whatever its text holds; nor does a text count that our own harness sent.
 """
 
 from __future__ import annotations
@@ -84,8 +84,10 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase(r"Transform \S+ has unknown URN \S+", "Spark, job"),
     _phrase(r"requires all root nodes to be runner-implemented[^\n]*", "Flink and Spark, job"),
     _phrase(r"[^\n]*\b(?:does not|doesn't|do not|don't|cannot|can't)(?: yet| currently)? support (?!it\b|this\b)[^\n]+", "any"),
-    _phrase(r"\bunsupported (?!operand|class |operation: not )[^\n]+", "any"),
-    _phrase(r"[^\n]*\S+ (?:un|not |not yet |not currently )(?:supported|implemented)\b[^\n]*", "any"),
+    _phrase(r"[^\n]*\S+ (?:not |not yet |not currently )(?:supported|implemented)\b[^\n]*", "any"),
+    # Python's TypeError, Java's class file errors and io.UnsupportedOperation use the word for other things.
+    _phrase(r"[^\n]*\b(?:unsupported|unimplemented)\b(?! operand| class |$)[^\n]*", "any"),
+    _phrase(r"[^\n]*\S+ (?:currently |as yet )?(?:unsupported|unimplemented)$", "any"),
 )
 
 #: A refusal that shows one of these is a crash in disguise, unless one of the phrases says otherwise.
