@@ -1,0 +1,1 @@
+"""The oracle judged: it must accept every legal outcome and be able to fail."""
