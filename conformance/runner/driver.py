@@ -1,0 +1,327 @@
+"""Runs one job: carries events into the engine and its commands out to workers. The only place where engine and IO meet.
+
+Everything happens on the server's event loop. A bundle in flight is a task; the engine is called between awaits only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from conformance.runner.artifacts import ArtifactStore
+from conformance.runner.engine import Engine
+from conformance.runner.engine_events import (
+    BundleDone,
+    BundleFailed,
+    CancelRequested,
+    Command,
+    Event,
+    Finalize,
+    JobCancelled,
+    JobDone,
+    JobFailed,
+    Residual,
+    RunBundle,
+    Started,
+    Tick,
+    WakeAt,
+)
+from conformance.runner.fnapi import BundleError, FnApi, Worker, WorkerLost
+from conformance.runner.metrics import MetricTable
+from conformance.runner.options import Options
+from conformance.runner.provision import provision_info
+from conformance.runner.rules import Rules
+from conformance.runner.workers import Launcher
+from conformance.wire import timestamps, urns
+from conformance.wire.api import fn_pb2, job_pb2
+
+if TYPE_CHECKING:
+    from conformance.runner.jobs import Job
+
+__all__ = ["Driver"]
+
+S = job_pb2.JobState
+#: Seconds for which the end of a job waits for polite ends: StopWorker, finalization answers, streams of the worker.
+GRACE = 5.0
+#: Seconds for which GetJobMetrics waits for the progress of running bundles.
+PROGRESS_WAIT = 1.0
+
+#: LogEntry severity → JobMessage importance. A worker's ERROR is a warning here: ERROR is kept for why a job failed.
+_IMPORTANCE = {
+    0: job_pb2.JobMessage.JOB_MESSAGE_BASIC,
+    1: job_pb2.JobMessage.JOB_MESSAGE_DEBUG,
+    2: job_pb2.JobMessage.JOB_MESSAGE_DEBUG,
+    3: job_pb2.JobMessage.JOB_MESSAGE_DETAILED,
+    4: job_pb2.JobMessage.JOB_MESSAGE_BASIC,
+    5: job_pb2.JobMessage.JOB_MESSAGE_WARNING,
+    6: job_pb2.JobMessage.JOB_MESSAGE_WARNING,
+    7: job_pb2.JobMessage.JOB_MESSAGE_WARNING,
+}
+
+
+class Driver:
+    """One running job."""
+
+    def __init__(self, job: Job, fnapi: FnApi, artifacts: ArtifactStore, rules: Rules, url: str, options: Options) -> None:
+        self._job = job
+        self._fnapi = fnapi
+        self._plan = job.plan
+        self._stages = {stage.id: stage for stage in job.plan.stages()}
+        self._engine = Engine(job.plan, rules, page_bytes=options.state_page_bytes)
+        self._launchers: dict[str, Launcher] = {}
+        self._starting: dict[str, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._bundles: set[asyncio.Task[Any]] = set()
+        self._closing: set[asyncio.Task[Any]] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._committed = MetricTable()
+        self._failed = MetricTable()
+        #: Last progress of bundles in flight.
+        self._progress: dict[str, list[Any]] = {}
+        self._workers_of: dict[str, Worker] = {}
+        self._stopped = asyncio.Event()
+        for number, (environment_id, environment) in enumerate(job.plan.environments.items(), 1):
+            worker = Worker(f"{job.id}-worker-{number}", environment_id, job.plan.descriptors, self._engine.state, self._log)
+            dependencies = artifacts.staged(job.id, environment_id, environment)
+            worker.provision = provision_info(url, job, dependencies)
+            fnapi.workers[worker.id] = worker
+            self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout)
+
+    # ---- life
+
+    def start(self) -> None:
+        """Begins: workers are started, the engine gets its first event."""
+        self._job.move(S.STARTING)
+        for environment_id, launcher in self._launchers.items():
+            self._starting[environment_id] = asyncio.ensure_future(launcher.start())
+            self._starting[environment_id].add_done_callback(self._started)
+        self._job.move(S.RUNNING)
+        self._dispatch(Started())
+
+    def _started(self, start: asyncio.Future[None]) -> None:
+        if start.cancelled():
+            return
+        error = start.exception()
+        if error is not None and not self._engine.finished:
+            self._engine.finished = True
+            self._finish(JobFailed(str(error)))
+
+    def cancel(self) -> None:
+        """Stops the job: no answer of a running bundle counts any more (P-JOB-08)."""
+        self._job.move(S.CANCELLING)
+        self._dispatch(CancelRequested())
+
+    async def ended(self) -> None:
+        """Waits until workers are stopped and streams closed."""
+        await self._stopped.wait()
+        if self._closing:
+            await asyncio.wait(set(self._closing))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], bag: set[asyncio.Task[Any]]) -> None:
+        task = asyncio.ensure_future(work)
+        bag.add(task)
+        task.add_done_callback(bag.discard)
+
+    # ---- engine
+
+    def _now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def _dispatch(self, event: Event) -> None:
+        try:
+            commands = self._engine.handle(event, self._now())
+        except Exception as error:
+            self._engine.finished = True
+            commands = [JobFailed(f"the reference runner has a defect: {type(error).__name__}: {error}; please report it")]
+        for command in commands:
+            self._execute(command)
+
+    def _execute(self, command: Command) -> None:
+        if isinstance(command, RunBundle):
+            self._spawn(self._run(command), self._bundles)
+        elif isinstance(command, Finalize):
+            self._spawn(self._finalize(command.bundle), self._tasks)
+        elif isinstance(command, WakeAt):
+            if self._alarm is not None:
+                self._alarm.cancel()
+            delay = max(0.0, (command.at - self._now()) / 1000 + 0.0005)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._dispatch, Tick())
+        else:
+            self._finish(command)
+
+    # ---- bundles
+
+    async def _run(self, command: RunBundle) -> None:
+        stage = self._stages[command.stage]
+        worker = self._launchers[stage.environment].worker
+        self._workers_of[command.bundle] = worker
+        try:
+            await self._starting[stage.environment]
+            response, bundle = await worker.process(command, stage)
+        except BundleError as error:
+            self._failed.add(self._progress.pop(command.bundle, ()))
+            text = f"bundle {command.bundle} of {stage.id} ({', '.join(stage.transforms)}) failed: {error}"
+            self._dispatch(BundleFailed(command.bundle, text))
+        except WorkerLost as error:
+            self._failed.add(self._progress.pop(command.bundle, ()))
+            self._dispatch(BundleFailed(command.bundle, str(error)))
+        else:
+            self._progress.pop(command.bundle, None)
+            self._measure(worker, response)
+            if not response.requires_finalization:
+                del self._workers_of[command.bundle]
+            self._dispatch(
+                BundleDone(
+                    command.bundle,
+                    bundle.outputs,
+                    bundle.timers,
+                    tuple(_residual(root) for root in response.residual_roots),
+                    response.requires_finalization,
+                )
+            )
+
+    async def _finalize(self, bundle: str) -> None:
+        """Tells the worker that ran a bundle that its effects are durable (P-CTL-22). A failing callback fails no job."""
+        worker = self._workers_of.pop(bundle)
+        request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
+        request.finalize_bundle.instruction_id = bundle
+        try:
+            response = await worker.ask(request)
+        except WorkerLost:
+            return
+        if response.error:
+            text = f"finalization of {bundle} failed: {response.error}"
+            self._job.message(text, job_pb2.JobMessage.JOB_MESSAGE_WARNING)
+
+    # ---- metrics
+
+    def _measure(self, worker: Worker, response: Any) -> None:
+        """Commits a bundle's metrics: full infos where there are any, else data under short ids (P-MET-02)."""
+        if response.monitoring_infos or not response.monitoring_data:
+            self._committed.add(response.monitoring_infos)
+            return
+        data = dict(response.monitoring_data)
+        if all(short in worker.short_ids for short in data):
+            self._committed.add(_named(worker, data))
+        else:
+            self._spawn(self._look_up(worker, data, self._committed), self._tasks)
+
+    async def _look_up(self, worker: Worker, data: dict[str, bytes], table: MetricTable) -> None:
+        """Asks once for each short id that is new on this worker (P-MET-03)."""
+        unknown = [short for short in data if short not in worker.short_ids]
+        if unknown:
+            request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
+            request.monitoring_infos.monitoring_info_id.extend(unknown)
+            try:
+                response = await worker.ask(request)
+            except WorkerLost:
+                return
+            worker.short_ids.update(response.monitoring_infos.monitoring_info)
+        table.add(_named(worker, data))
+
+    async def metrics(self) -> tuple[list[Any], list[Any]]:
+        """Attempted and committed; bundles that run are asked for their progress."""
+        if self._workers_of and not self._engine.finished:
+            asking = [
+                asyncio.ensure_future(self._ask_progress(bundle, worker))
+                for bundle, worker in self._workers_of.items()
+                if bundle in worker.bundles and worker.connected.is_set() and _reports_progress(self._plan, worker)
+            ]
+            if asking:
+                await asyncio.wait(asking, timeout=PROGRESS_WAIT)
+        others = [self._failed.infos(), *self._progress.values()]
+        return self._committed.with_others(others), self._committed.infos()
+
+    async def _ask_progress(self, bundle: str, worker: Worker) -> None:
+        request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
+        request.process_bundle_progress.instruction_id = bundle
+        try:
+            response = await worker.ask(request)
+        except WorkerLost:
+            return
+        progress = response.process_bundle_progress
+        infos = list(progress.monitoring_infos)
+        if not infos and progress.monitoring_data:
+            table = MetricTable()
+            await self._look_up(worker, dict(progress.monitoring_data), table)
+            infos = table.infos()
+        if infos and bundle in worker.bundles:
+            self._progress[bundle] = infos
+
+    def _log(self, entry: Any) -> None:
+        where = f"{entry.log_location}: " if entry.log_location else ""
+        trace = f"\n{entry.trace}" if entry.trace else ""
+        self._job.message(f"{where}{entry.message}{trace}", _IMPORTANCE.get(entry.severity, _IMPORTANCE[0]))
+
+    # ---- the end
+
+    def _finish(self, command: JobDone | JobFailed | JobCancelled) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._spawn(self._end(command), self._closing)
+
+    async def _end(self, command: JobDone | JobFailed | JobCancelled) -> None:
+        """Says how the job ended, ends Control, then StopWorker, then whatever streams are left (P-CH-11, P-ENV-03)."""
+        for task in list(self._bundles):
+            task.cancel()
+        if isinstance(command, JobDone) and self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=GRACE)
+        for task in list(self._tasks):
+            task.cancel()
+        if isinstance(command, JobFailed):
+            self._failed.add(info for infos in self._progress.values() for info in infos)
+            self._job.message(command.reason, job_pb2.JobMessage.JOB_MESSAGE_ERROR)
+            self._job.move(S.FAILED)
+        elif isinstance(command, JobCancelled):
+            self._job.move(S.CANCELLED)
+        self._progress.clear()
+        for start in self._starting.values():
+            start.cancel()
+        launchers = list(self._launchers.values())
+        for launcher in launchers:
+            launcher.worker.end()
+        stops = [asyncio.ensure_future(launcher.stop(GRACE)) for launcher in launchers]
+        if stops:
+            await asyncio.wait(stops, timeout=GRACE if isinstance(command, JobDone) else None)
+        self._job.move(S.DONE)  # no move if the job failed or was cancelled
+        self._stopped.set()
+        idle = [asyncio.ensure_future(launcher.worker.idle.wait()) for launcher in launchers]
+        if idle:
+            await asyncio.wait([*idle, *stops], timeout=GRACE)
+        for waiting in idle:
+            waiting.cancel()
+        for launcher in launchers:
+            launcher.worker.release()
+            self._fnapi.workers.pop(launcher.worker.id, None)
+
+
+def _named(worker: Worker, data: dict[str, bytes]) -> list[Any]:
+    infos = []
+    for short, payload in data.items():
+        if short in worker.short_ids:
+            info = type(worker.short_ids[short])()
+            info.CopyFrom(worker.short_ids[short])
+            info.payload = payload
+            infos.append(info)
+    return infos
+
+
+def _residual(root: Any) -> Residual:
+    application = root.application
+    delay = root.requested_time_delay
+    # Read raw: Beam's extremes lie outside the range that Timestamp's own helpers check (P-CTL-21).
+    marks = {name: mark.seconds * 1000 + mark.nanos // 1_000_000 for name, mark in application.output_watermarks.items()}
+    return Residual(
+        application.transform_id,
+        application.input_id,
+        application.element,
+        max(0, delay.seconds * 1000 + delay.nanos // 1_000_000),
+        {name: min(max(mark, timestamps.MIN), timestamps.MAX) for name, mark in marks.items()},
+    )
+
+
+def _reports_progress(plan: Any, worker: Worker) -> bool:
+    declared = set(plan.environments[worker.environment_id].capabilities)
+    return bool(declared & {urns.Protocol.PROGRESS_REPORTING, urns.Protocol.LEGACY_PROGRESS_REPORTING})

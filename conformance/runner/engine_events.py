@@ -1,0 +1,126 @@
+"""What goes into the engine and what comes out: events and commands, frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+__all__ = [
+    "BundleDone",
+    "BundleFailed",
+    "CancelRequested",
+    "Command",
+    "Event",
+    "Finalize",
+    "JobCancelled",
+    "JobDone",
+    "JobFailed",
+    "Residual",
+    "RunBundle",
+    "Started",
+    "Tick",
+    "WakeAt",
+]
+
+#: (transform id, timer family id)
+Family = tuple[str, str]
+
+
+# ---- events
+
+
+@frozen
+class Started:
+    """The job begins."""
+
+
+@frozen
+class Residual:
+    """An application that a bundle handed back (P-CTL-20). `watermarks`: output local name → ms."""
+
+    transform: str
+    input: str
+    element: bytes
+    delay: int = 0
+    watermarks: Mapping[str, int] = field(factory=dict)
+
+
+@frozen
+class BundleDone:
+    """A bundle was answered without error and all its streams ended (P-CTL-18)."""
+
+    bundle: str
+    #: PCollection → chunks of whole elements.
+    outputs: Mapping[str, list[bytes]] = field(factory=dict)
+    timers: Mapping[Family, list[bytes]] = field(factory=dict)
+    residuals: tuple[Residual, ...] = ()
+    finalize: bool = False
+
+
+@frozen
+class BundleFailed:
+    """A bundle was answered with an error, or its worker was lost."""
+
+    bundle: str
+    error: str
+
+
+@frozen
+class CancelRequested:
+    """A client cancels the job."""
+
+
+@frozen
+class Tick:
+    """Time went by."""
+
+
+Event = Started | BundleDone | BundleFailed | CancelRequested | Tick
+
+
+# ---- commands
+
+
+@frozen
+class RunBundle:
+    """Run this input through a stage."""
+
+    bundle: str
+    stage: str
+    data: tuple[bytes, ...] = ()
+    timers: Mapping[Family, tuple[bytes, ...]] = field(factory=dict)
+
+
+@frozen
+class Finalize:
+    """The effects of this bundle are durable and it asked to be told (P-CTL-22)."""
+
+    bundle: str
+
+
+@frozen
+class WakeAt:
+    """Send a Tick when the clock reaches this."""
+
+    at: int
+
+
+@frozen
+class JobDone:
+    """Everything is processed."""
+
+
+@frozen
+class JobFailed:
+    """The job cannot be completed."""
+
+    reason: str
+
+
+@frozen
+class JobCancelled:
+    """The job was cancelled; no answer of any running bundle counts any more."""
+
+
+Command = RunBundle | Finalize | WakeAt | JobDone | JobFailed | JobCancelled

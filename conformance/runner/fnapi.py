@@ -1,0 +1,329 @@
+"""The Fn API as the runner serves it: control, data, state and logging streams of workers.
+
+A `Worker` is one SDK harness under one id; it lives on the event loop of the server, so nothing here locks. What is sent
+follows P-SAFE-R: ProcessBundle first, whole elements, all terminators together at the end, a bundle is over when both its
+response and all its terminators are in (P-CTL-18).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+
+from conformance.runner.engine_events import Family, RunBundle
+from conformance.runner.plan import StageNode
+from conformance.runner.state import BundleState
+from conformance.wire.api import fn_pb2
+
+__all__ = ["BundleError", "FnApi", "Worker", "WorkerLost"]
+
+#: Entries are gathered into messages of about this size; one entry may be larger (P-CH-08).
+MESSAGE_BYTES = 4 << 20
+
+
+class BundleError(Exception):
+    """The SDK answered a bundle with an error; the text is the user's."""
+
+
+class WorkerLost(Exception):
+    """A harness went away or never came."""
+
+
+class BundleIO:
+    """The streams of one bundle in flight."""
+
+    def __init__(self, command: RunBundle, node: StageNode) -> None:
+        self.node = node
+        self.outputs: dict[str, list[bytes]] = {collection: [] for collection in node.sinks.values()}
+        self.timers: dict[Family, list[bytes]] = {(family.transform, family.name): [] for family in node.timers}
+        self.open: set[Any] = set(node.sinks) | set(self.timers)
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.command = command
+        if not self.open:
+            self.complete.set_result(None)
+
+    def take_data(self, entry: Any) -> None:
+        """One entry of a sink. What names no sink of this bundle is dropped."""
+        collection = self.node.sinks.get(entry.transform_id)
+        if collection is None or entry.transform_id not in self.open:
+            return
+        if entry.data:
+            self.outputs[collection].append(entry.data)
+        if entry.is_last:
+            self._close(entry.transform_id)
+
+    def take_timers(self, entry: Any) -> None:
+        """One entry of a timer family."""
+        family = (entry.transform_id, entry.timer_family_id)
+        if family not in self.open:
+            return
+        if entry.timers:
+            self.timers[family].append(entry.timers)
+        if entry.is_last:
+            self._close(family)
+
+    def _close(self, stream: Any) -> None:
+        self.open.discard(stream)
+        if not self.open and not self.complete.done():
+            self.complete.set_result(None)
+
+
+class Worker:
+    """One SDK harness: what is asked of it, what it owes."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        environment_id: str,
+        descriptors: Mapping[str, Any],
+        state_of: Callable[[str], BundleState | None],
+        log: Callable[[Any], None],
+    ) -> None:
+        self.id = worker_id
+        self.environment_id = environment_id
+        self.descriptors = descriptors
+        self.state_of = state_of
+        self.log = log
+        self.provision: Any = None
+        self.connected = asyncio.Event()
+        self.failure: str | None = None
+        self.ending = False
+        self.streams = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.control_out: asyncio.Queue[Any] = asyncio.Queue()
+        self.data_out: asyncio.Queue[Any] = asyncio.Queue()
+        self.bundles: dict[str, BundleIO] = {}
+        self.short_ids: dict[str, Any] = {}
+        self._answers: dict[str, asyncio.Future[Any]] = {}
+        self._questions = 0
+        self._control: object | None = None
+
+    # ---- asking
+
+    def ask(self, request: Any) -> asyncio.Future[Any]:
+        """Sends an instruction; the future is its InstructionResponse, or fails with WorkerLost."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.failure is not None:
+            future.set_exception(WorkerLost(self.failure))
+            return future
+        self._answers[request.instruction_id] = future
+        self.control_out.put_nowait(request)
+        return future
+
+    def question_id(self) -> str:
+        """A fresh id for an instruction that is not a bundle."""
+        self._questions += 1
+        return f"question-{self._questions}"
+
+    async def process(self, command: RunBundle, node: StageNode) -> tuple[Any, BundleIO]:
+        """Runs a bundle to its end. Raises BundleError with the SDK's text, or WorkerLost."""
+        bundle = BundleIO(command, node)
+        self.bundles[command.bundle] = bundle
+        request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
+        request.process_bundle.process_bundle_descriptor_id = node.id
+        try:
+            answer = self.ask(request)
+            if not answer.done():
+                self._send(command, node)
+            response = await answer
+            if response.error:
+                raise BundleError(response.error)
+            if response.WhichOneof("response") != "process_bundle":
+                raise BundleError(f"the answer to bundle {command.bundle} is not one to ProcessBundle")
+            self.receive(response.process_bundle.elements)
+            await bundle.complete
+            return response.process_bundle, bundle
+        finally:
+            self.bundles.pop(command.bundle, None)
+            if bundle.complete.done() and not bundle.complete.cancelled():
+                bundle.complete.exception()  # seen, if it is one: the answer told the same
+
+    def _send(self, command: RunBundle, node: StageNode) -> None:
+        """Input of a bundle: data, then timers, then all terminators in one message, empty (P-DATA-03, P-DATA-13)."""
+        message = fn_pb2.Elements()
+        size = 0
+        for chunk in command.data:
+            message.data.add(instruction_id=command.bundle, transform_id=node.source, data=chunk)
+            size += len(chunk)
+            if size >= MESSAGE_BYTES:
+                self.data_out.put_nowait(message)
+                message, size = fn_pb2.Elements(), 0
+        for (transform, family), timers in command.timers.items():
+            message.timers.add(
+                instruction_id=command.bundle, transform_id=transform, timer_family_id=family, timers=b"".join(timers)
+            )
+        if node.timers and (message.data or message.timers):
+            self.data_out.put_nowait(message)
+            message = fn_pb2.Elements()
+        message.data.add(instruction_id=command.bundle, transform_id=node.source, is_last=True)
+        for each in node.timers:
+            message.timers.add(
+                instruction_id=command.bundle, transform_id=each.transform, timer_family_id=each.name, is_last=True
+            )
+        self.data_out.put_nowait(message)
+
+    # ---- hearing
+
+    def receive(self, elements: Any) -> None:
+        """Outputs and timers; those of bundles that are not in flight are dropped (P-DATA-12)."""
+        for entry in elements.data:
+            bundle = self.bundles.get(entry.instruction_id)
+            if bundle is not None:
+                bundle.take_data(entry)
+        for entry in elements.timers:
+            bundle = self.bundles.get(entry.instruction_id)
+            if bundle is not None:
+                bundle.take_timers(entry)
+
+    def answered(self, response: Any) -> None:
+        """An InstructionResponse; one that nobody waits for is dropped."""
+        future = self._answers.pop(response.instruction_id, None)
+        if future is not None and not future.done():
+            future.set_result(response)
+
+    def lost(self, reason: str, *, final: bool = False) -> None:
+        """Fails all that is outstanding (P-CH-12). Unless final, a new Control stream may take over (P-BOOT-08)."""
+        if final and self.failure is None:
+            self.failure = reason
+            self.connected.set()
+        answers, self._answers = self._answers, {}
+        for future in answers.values():
+            if not future.done():
+                future.set_exception(WorkerLost(reason))
+        for bundle in self.bundles.values():
+            if not bundle.complete.done():
+                bundle.complete.set_exception(WorkerLost(reason))
+        if not final:
+            self.connected.clear()
+
+    def end(self) -> None:
+        """Completes the Control stream: the harness is to go (P-CH-11)."""
+        self.ending = True
+        self.control_out.put_nowait(None)
+
+    def release(self) -> None:
+        """Ends what streams are left."""
+        self.data_out.put_nowait(None)
+        self.lost("the job has ended", final=True)
+
+    # ---- streams
+
+    def opened(self) -> None:
+        self.streams += 1
+        self.idle.clear()
+
+    def closed(self) -> None:
+        self.streams -= 1
+        if self.streams == 0:
+            self.idle.set()
+
+    async def control(self, requests: Any, context: Any) -> None:
+        """Serves one Control stream."""
+        mine = self._control = object()
+        self.connected.set()
+
+        async def read() -> None:
+            async for response in requests:
+                self.answered(response)
+
+        try:
+            await _duplex(read(), self.control_out, context)
+        finally:
+            if self._control is mine and not self.ending:
+                self.lost(f"worker {self.id} of environment {self.environment_id} ended its Control stream in the middle of the job")
+
+    async def data(self, requests: Any, context: Any) -> None:
+        """Serves one Data stream."""
+
+        async def read() -> None:
+            async for elements in requests:
+                self.receive(elements)
+
+        try:
+            await _duplex(read(), self.data_out, context)
+        finally:
+            if not self.ending and self.bundles:
+                self.lost(f"worker {self.id} of environment {self.environment_id} ended its Data stream in the middle of a bundle")
+
+
+async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:
+    """Reads and writes a stream until either side ends it; a None in the queue is this side's end."""
+
+    async def write() -> None:
+        while (message := await out.get()) is not None:
+            await context.write(message)
+
+    tasks = {asyncio.ensure_future(reading), asyncio.ensure_future(write())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class FnApi:
+    """Servicers of the execution plane; workers are told apart by the `worker_id` header (P-CH-01)."""
+
+    def __init__(self) -> None:
+        self.workers: dict[str, Worker] = {}
+
+    async def worker_of(self, context: Any) -> Worker:
+        worker_id = dict(context.invocation_metadata() or ()).get("worker_id", "")
+        worker = self.workers.get(worker_id)
+        if worker is None:
+            what = f"worker_id {worker_id!r} is not one that this runner started" if worker_id else "the worker_id header is missing"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{what}; send the id from StartWorker or --id")
+        assert worker is not None
+        return worker
+
+    async def Control(self, requests: Any, context: Any) -> None:
+        worker = await self.worker_of(context)
+        await _serving(worker, worker.control(requests, context))
+
+    async def GetProcessBundleDescriptor(self, request: Any, context: Any) -> Any:
+        worker = await self.worker_of(context)
+        name = request.process_bundle_descriptor_id
+        if name not in worker.descriptors:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no ProcessBundleDescriptor {name!r} in this worker's job")
+        return worker.descriptors[name]
+
+    async def Data(self, requests: Any, context: Any) -> None:
+        worker = await self.worker_of(context)
+        await _serving(worker, worker.data(requests, context))
+
+    async def State(self, requests: Any, context: Any) -> None:
+        worker = await self.worker_of(context)
+
+        async def serve() -> None:
+            async for request in requests:
+                state = worker.state_of(request.instruction_id) if request.instruction_id in worker.bundles else None
+                if state is None:
+                    text = f"no bundle {request.instruction_id!r} is running on this worker"
+                    await context.write(fn_pb2.StateResponse(id=request.id, error=text))
+                else:
+                    await context.write(state.answer(request))
+
+        await _serving(worker, serve())
+
+    async def Logging(self, requests: Any, context: Any) -> None:
+        worker = await self.worker_of(context)
+
+        async def serve() -> None:
+            async for entries in requests:
+                for entry in entries.log_entries:
+                    worker.log(entry)
+
+        await _serving(worker, serve())
+
+
+async def _serving(worker: Worker, stream: Any) -> None:
+    worker.opened()
+    try:
+        await stream
+    finally:
+        worker.closed()

@@ -1,0 +1,154 @@
+"""The plan of a job: what the engine runs and what the workers are told, as frozen values.
+
+`graph.plan()` builds it at Prepare; the engine reads nodes and collections, the shell the descriptors. Pure data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from conformance.runner.cutting import Skip, TimerCut, WindowedCut
+
+__all__ = [
+    "Collection",
+    "FlattenNode",
+    "GroupNode",
+    "ImpulseNode",
+    "Node",
+    "Plan",
+    "SideInput",
+    "StageNode",
+    "StateCell",
+    "Strategy",
+    "TimerFamily",
+]
+
+
+@frozen
+class Strategy:
+    """What the runner needs of a WindowingStrategy (M-WIN-11)."""
+
+    id: str
+    #: "global", "interval" or "custom": how windows of this strategy are encoded on the wire.
+    windows: str
+    #: "none", "sessions" (the runner merges) or "custom" (the SDK is asked).
+    merging: str
+    output_time: int
+    allowed_lateness: int
+    proto: Any
+
+
+@frozen
+class Collection:
+    """A PCollection that crosses the wire: its coders as ports name them, and how its chunks are cut."""
+
+    id: str
+    element: str
+    window: str
+    port: str
+    cut: WindowedCut
+    strategy: Strategy
+    bounded: bool
+
+
+@frozen
+class SideInput:
+    """One side input of one transform of a stage."""
+
+    transform: str
+    name: str
+    collection: str
+    multimap: bool
+
+
+@frozen
+class StateCell:
+    """One declared user state: "bag", "multimap" or "ordered_list" (M-STATE-03)."""
+
+    transform: str
+    name: str
+    kind: str
+    value: Skip | None = None
+
+
+@frozen
+class TimerFamily:
+    """One timer family of one transform of a stage."""
+
+    transform: str
+    name: str
+    event_time: bool
+    cut: TimerCut
+    #: Whether the runner itself fires it when a window expires (M-STATE-18).
+    on_expiration: bool = False
+
+
+@frozen
+class ImpulseNode:
+    """Emits one element."""
+
+    id: str
+    output: str
+
+
+@frozen
+class FlattenNode:
+    """Passes elements on as they are: Flatten, and Reshuffle and Redistribute with one input."""
+
+    id: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+@frozen
+class StageNode:
+    """Fused transforms that one environment runs."""
+
+    id: str
+    environment: str
+    input: str
+    source: str
+    #: Sink transform id → PCollection.
+    sinks: Mapping[str, str]
+    transforms: tuple[str, ...]
+    side_inputs: tuple[SideInput, ...] = ()
+    states: tuple[StateCell, ...] = ()
+    timers: tuple[TimerFamily, ...] = ()
+    #: Has state or timers: at most one bundle at a time holds a key (M-STATE-02).
+    keyed: bool = False
+    time_sorted: bool = False
+    #: The transform right behind the source processes restrictions, and so may hand back residuals.
+    splittable: bool = False
+
+
+@frozen
+class GroupNode:
+    """GroupByKey; `merger` asks the SDK to merge windows of a custom WindowFn (M-WIN-14)."""
+
+    id: str
+    input: str
+    output: str
+    merger: StageNode | None = None
+
+
+Node = ImpulseNode | FlattenNode | StageNode | GroupNode
+
+
+@frozen
+class Plan:
+    """A job as the engine runs it: nodes in topological order (side inputs count)."""
+
+    nodes: tuple[Node, ...]
+    collections: Mapping[str, Collection]
+    #: ProcessBundleDescriptor of each stage.
+    descriptors: Mapping[str, Any]
+    #: Environment id → the environment chosen for it (never AnyOf).
+    environments: Mapping[str, Any]
+
+    def stages(self) -> list[StageNode]:
+        """All stages, mergers too."""
+        plain = [node for node in self.nodes if isinstance(node, StageNode)]
+        return plain + [node.merger for node in self.nodes if isinstance(node, GroupNode) and node.merger]

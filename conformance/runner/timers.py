@@ -1,0 +1,109 @@
+"""Pending timers of one stage: set, cleared, due. Pure; what is due and in which order is `rules`'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import frozen
+
+from conformance.runner import cutting
+from conformance.runner.cutting import TimerValue
+from conformance.runner.plan import TimerFamily
+from conformance.runner.rules import Rules
+
+__all__ = ["PendingTimer", "TimerStore"]
+
+Identity = tuple[str, str, bytes, bytes, bytes]
+
+
+@frozen
+class PendingTimer:
+    """One setting that has not been delivered."""
+
+    transform: str
+    family: str
+    event_time: bool
+    key: bytes
+    tag: bytes
+    window: bytes
+    fire: int
+    hold: int
+    pane: bytes
+
+    def encoded(self, fire: int) -> bytes:
+        """The timer message that fires it."""
+        return cutting.encode_timer(self.key, self.tag, self.window, fire, self.hold, self.pane)
+
+
+class TimerStore:
+    """At most one pending firing for each identity (M-TIMER-02)."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._pending: dict[Identity, PendingTimer] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __iter__(self) -> Iterable[PendingTimer]:  # type: ignore[misc]
+        return iter(self._pending.values())
+
+    def apply(self, family: TimerFamily, settings: Iterable[TimerValue]) -> None:
+        """Settings of one family in stream order: the last one for an identity wins (M-TIMER-03, P-TMR-04)."""
+        rules = self._rules
+        for timer in settings:
+            for window in timer.windows:
+                identity = rules.timer_identity(family.transform, family.name, timer, window)
+                if rules.timer_clears(timer):
+                    self._pending.pop(identity, None)
+                else:
+                    self._pending[identity] = PendingTimer(
+                        family.transform, family.name, family.event_time, timer.key, timer.tag, window, timer.fire, timer.hold, timer.pane
+                    )
+
+    def take_due(self, expiry: Callable[[bytes], int], watermark: int, now: int) -> list[PendingTimer]:
+        """Timers to deliver in the next bundle, removed from the store: of each key those that fire first (M-TIMER-17).
+
+        Event time goes before processing time; one bundle holds timers of one domain, so that a callback's new, earlier
+        timer still fires before the rest of its key.
+        """
+        rules = self._rules
+        due = [
+            (identity, timer)
+            for identity, timer in self._pending.items()
+            if timer.event_time and rules.event_timer_due(timer.fire, expiry(timer.window), watermark)
+        ]
+        if not due:
+            due = [
+                (identity, timer)
+                for identity, timer in self._pending.items()
+                if not timer.event_time and rules.processing_timer_due(timer.fire, now, watermark)
+            ]
+        by_key: dict[bytes, list[tuple[Identity, PendingTimer]]] = {}
+        for identity, timer in due:
+            by_key.setdefault(timer.key, []).append((identity, timer))
+        taken = []
+        for timers in by_key.values():
+            first = rules.timer_order(timer.fire for _, timer in timers)
+            for identity, timer in timers:
+                if timer.fire == first:
+                    del self._pending[identity]
+                    taken.append(timer)
+        return taken
+
+    def restore(self, timers: Iterable[PendingTimer]) -> None:
+        """Puts timers of a failed bundle back."""
+        for timer in timers:
+            self._pending.setdefault((timer.transform, timer.family, timer.tag, timer.key, timer.window), timer)
+
+    def drop(self, is_over: Callable[[bytes], bool]) -> None:
+        """Forgets the timers of windows that are over."""
+        self._pending = {identity: timer for identity, timer in self._pending.items() if not is_over(timer.window)}
+
+    def holds(self) -> Iterable[int]:
+        """Where each pending timer holds the output watermark."""
+        return (self._rules.timer_hold(timer.fire, timer.hold) for timer in self._pending.values())
+
+    def next_processing_time(self) -> int | None:
+        """When the clock makes the next timer due."""
+        return min((timer.fire for timer in self._pending.values() if not timer.event_time), default=None)

@@ -1,0 +1,151 @@
+"""Starting and stopping workers: EXTERNAL pools, processes, containers.
+
+One worker for each environment that a plan uses. Readiness is its Control stream, not the answer to StartWorker (P-CH-07).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from typing import Any
+
+import grpc
+
+from conformance.runner.fnapi import Worker, WorkerLost
+from conformance.wire import rpc, urns
+from conformance.wire.api import fn_pb2
+from conformance.wire.api import pipeline_pb2 as pb
+
+__all__ = ["Launcher", "worker_command"]
+
+POOL = "org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool"
+#: How much of a process' output an error message shows.
+TAIL_BYTES = 4000
+
+
+def worker_command(environment: Any, worker_id: str, url: str) -> tuple[list[str], dict[str, str]]:
+    """The command line of a PROCESS or DOCKER worker, and what its environment has besides this one's (P-BOOT-01)."""
+    flags = [f"--id={worker_id}", f"--provision_endpoint={url}"]
+    if environment.urn == urns.Env.PROCESS:
+        process = pb.ProcessPayload.FromString(environment.payload)
+        return [process.command, *flags], dict(process.env)
+    image = pb.DockerPayload.FromString(environment.payload).container_image
+    planes = [f"--{plane}_endpoint={url}" for plane in ("control", "logging", "artifact")]
+    return ["docker", "run", "--rm", "--network=host", f"--name={worker_id}", image, *flags, *planes], {}
+
+
+class Launcher:
+    """Starts the worker of one environment, watches it, stops it."""
+
+    def __init__(self, worker: Worker, environment: Any, url: str, timeout: float) -> None:
+        self.worker = worker
+        self._environment = environment
+        self._url = url
+        self._timeout = timeout
+        self._channel: Any = None
+        self._pool: Any = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._output: Any = None
+        self._started = False
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Waits until the worker's Control stream is there. Raises WorkerLost telling what went wrong."""
+        asking = asyncio.ensure_future(self._ask())
+        connecting = asyncio.ensure_future(self.worker.connected.wait())
+        try:
+            done, _ = await asyncio.wait({asking, connecting}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+            if asking in done and not connecting.done():
+                asking.result()
+                await asyncio.wait_for(connecting, self._timeout)
+        except asyncio.TimeoutError:
+            done = set()
+        except WorkerLost as error:
+            self.worker.lost(str(error), final=True)
+            raise
+        finally:
+            connecting.cancel()
+            if not asking.done() and not self.worker.connected.is_set():
+                asking.cancel()
+        if not self.worker.connected.is_set():
+            text = (
+                f"environment {self.worker.environment_id}: no worker connected to {self._url} within {self._timeout:g} s; "
+                f"see that {self._where()} can reach it, or raise the option worker_start_timeout"
+            )
+            self.worker.lost(text, final=True)
+            raise WorkerLost(text)
+        if self.worker.failure is not None:
+            raise WorkerLost(self.worker.failure)
+
+    def _where(self) -> str:
+        if self._environment.urn == urns.Env.EXTERNAL:
+            return f"the worker pool at {pb.ExternalPayload.FromString(self._environment.payload).endpoint.url}"
+        return worker_command(self._environment, self.worker.id, self._url)[0][0]
+
+    async def _ask(self) -> None:
+        if self._environment.urn == urns.Env.EXTERNAL:
+            await self._ask_pool()
+        else:
+            await self._spawn()
+
+    async def _ask_pool(self) -> None:
+        payload = pb.ExternalPayload.FromString(self._environment.payload)
+        self._channel = grpc.aio.insecure_channel(payload.endpoint.url, options=rpc.CHANNEL_OPTIONS)
+        self._pool = rpc.stub(self._channel, POOL)
+        request = fn_pb2.StartWorkerRequest(worker_id=self.worker.id, params=payload.params)
+        for each in (request.control_endpoint, request.logging_endpoint, request.artifact_endpoint, request.provision_endpoint):
+            each.url = self._url
+        try:
+            answer = await self._pool.StartWorker(request, timeout=self._timeout)
+        except grpc.aio.AioRpcError as error:
+            raise WorkerLost(
+                f"environment {self.worker.environment_id}: StartWorker at {payload.endpoint.url} failed: {error.code().name} {error.details()}"
+            ) from None
+        if answer.error:
+            raise WorkerLost(f"environment {self.worker.environment_id}: the worker pool could not start a worker: {answer.error}")
+        self._started = True
+
+    async def _spawn(self) -> None:
+        command, extra = worker_command(self._environment, self.worker.id, self._url)
+        self._output = tempfile.TemporaryFile()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, env={**os.environ, **extra}, stdin=asyncio.subprocess.DEVNULL, stdout=self._output, stderr=self._output
+            )
+        except OSError as error:
+            raise WorkerLost(f"environment {self.worker.environment_id}: cannot start {command[0]!r}: {error}") from None
+        self._watch = asyncio.ensure_future(self._wait(self._process, command[0]))
+
+    async def _wait(self, process: asyncio.subprocess.Process, command: str) -> None:
+        code = await process.wait()
+        if not self.worker.ending:
+            self.worker.lost(
+                f"environment {self.worker.environment_id}: {command!r} ended with exit code {code} in the middle of the job; "
+                f"its output ends: {self._tail()}",
+                final=True,
+            )
+
+    def _tail(self) -> str:
+        self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, self._output.tell() - TAIL_BYTES))
+        return str(self._output.read().decode(errors="replace")) or "(nothing)"
+
+    async def stop(self, grace: float) -> None:
+        """StopWorker once for each successful StartWorker (P-ENV-03); processes get `grace` seconds to end by themselves."""
+        if self._pool is not None:
+            if self._started:
+                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.TimeoutError):
+                    await self._pool.StopWorker(fn_pb2.StopWorkerRequest(worker_id=self.worker.id), timeout=grace)
+            await self._channel.close()
+        if self._process is not None:
+            try:
+                await asyncio.wait_for(self._process.wait(), grace)
+            except asyncio.TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+            if self._watch is not None:
+                await self._watch
+            self._output.close()
