@@ -160,7 +160,7 @@ def draw_program(program: Program) -> dict[str, str]:
 def observations_of(run: Run) -> dict[str, list[str]]:
     """Observer → what it saw, as text, for this run's observers only; long lists are cut."""
     shown: dict[str, list[str]] = {}
-    for name in run.session.observations.observers():
+    for name in run.session.observations:
         if name.startswith(run.prefix):
             shown[name.removeprefix(run.prefix)] = [str(seen)[:300] for seen in run.session.observations[name][:50]]
     return shown
