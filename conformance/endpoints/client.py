@@ -312,7 +312,7 @@ class JobClient:
         if reach.listens(self.url):
             return None
         return EndpointDied(
-            f"The endpoint {self.url} died in phase {phase.value!r}: {what}. Look at its log for the cause, and start it again.",
+            f"The endpoint {self.url} died in phase '{phase}': {what}. Look at its log for the cause, and start it again.",
             phase=phase,
         )
 

@@ -63,7 +63,7 @@ class Endpoint(abc.ABC):
     def died(self, phase: str, what: str) -> EndpointDied:
         """The error to raise for a death seen in `phase`."""
         return EndpointDied(
-            f"The endpoint {self.address} died in phase {phase!r}: {what}. "
+            f"The endpoint {self.address} died in phase '{phase}': {what}. "
             + (
                 "Look at its log for the cause; it can be restarted."
                 if self.managed
@@ -175,7 +175,10 @@ class Launched(Endpoint):
             match = process.wait_for_line(self._launch.ready, seconds)
             if match is None:
                 raise self._not_ready(process, seconds)
-            url = f"localhost:{match[1]}"
+            # The number first: looking up "localhost" may ask a name server, which once took 5 s.
+            url = f"127.0.0.1:{match[1]}"
+            if not reach.listens(url):
+                url = f"localhost:{match[1]}"
             reach.check_job_service(url, max(1.0, deadline - time.monotonic()))
         except BaseException:
             process.close()

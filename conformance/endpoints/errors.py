@@ -68,7 +68,7 @@ class PhaseTimeout(EndpointError):
 
     def __init__(self, phase: str, waited_for: str, seconds: float) -> None:
         super().__init__(
-            f"Timed out in phase {phase!r} after {seconds:.3g} s, waiting for {waited_for}. "
+            f"Timed out in phase '{phase}' after {seconds:.3g} s, waiting for {waited_for}. "
             f"If the runner is only slow, raise --timeout-scale; if it hangs, its log says where."
         )
         self.phase = phase
@@ -84,7 +84,7 @@ class Refused(EndpointError):
     def __init__(self, phase: str, method: str, code: str, text: str) -> None:
         said = f": {text}" if text else " and no text"
         super().__init__(
-            f"The endpoint refused {method} in phase {phase!r} with {code}{said}\n"
+            f"The endpoint refused {method} in phase '{phase}' with {code}{said}\n"
             f"Read the text for the feature that it names; without one, look into the endpoint's log."
         )
         self.phase = phase

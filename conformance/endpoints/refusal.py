@@ -76,6 +76,7 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase(r"environment \S+ with urn \S+ unimplemented", "Prism, job"),
     _phrase(r"unimplemented runner transform\[[^\]]*\]", "Prism, job"),
     _phrase(r"NotImplementedError: \S[^\n]*", "Python service, job"),
+    _phrase(r"Unable to run pipeline with requirement: \S+", "Python service, job"),
     _phrase(r"Unknown state type: \S+", "Python service, job"),
     _phrase(r"UnsupportedOperationException: [^\n]+", "Flink and Spark, job"),
     _phrase(r"does not have a registered bundle \w+ handler", "Flink and Spark, job"),

@@ -6,14 +6,16 @@ import contextlib
 import http.server
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from conformance.endpoints.reach import JOB_SERVICE
 from conformance.endpoints.staging import STAGING_SERVICE
 from conformance.wire import rpc, urns
-from conformance.wire.api import job_pb2
+from conformance.wire.api import fn_pb2, job_pb2
 from conformance.wire.api import pipeline_pb2 as pb
+
+POOL_SERVICE = "org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool"
 
 
 @contextlib.contextmanager
@@ -82,6 +84,28 @@ class ScriptedJobs:
     def Cancel(self, request: Any, context: Any) -> Any:
         self.called.append("Cancel")
         return job_pb2.CancelJobResponse(state=job_pb2.JobState.CANCELLING)
+
+
+@contextlib.contextmanager
+def worker_pool(started: Callable[[Any], None]) -> Iterator[str]:
+    """An external worker pool that tells of each StartWorker, says yes, and never starts a worker; its HOST:PORT."""
+
+    class Pool:
+        def StartWorker(self, request: Any, context: Any) -> Any:
+            started(request)
+            return fn_pb2.StartWorkerResponse()
+
+        def StopWorker(self, request: Any, context: Any) -> Any:
+            return fn_pb2.StopWorkerResponse()
+
+    server = rpc.server(max_workers=8)
+    server.add_generic_rpc_handlers((rpc.service_handler(POOL_SERVICE, Pool()),))
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(0).wait()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from endpoint_helpers import impulses
 
+from conformance.endpoints import Endpoint, JobClient
 from conformance.endpoints.measure import BUDGET_SECONDS, LARGE_PACK, choose, pack_size
 
 #: Seconds of a job by its branches, the size to choose, and whose numbers these are.
@@ -59,3 +61,10 @@ def test_a_profile_that_knows_saves_the_measuring(packing: str, size: int) -> No
         raise AssertionError("nothing need be measured")
 
     assert pack_size(run, packing).size == size  # type: ignore[arg-type]
+
+
+def test_measuring_a_real_runner(prism: Endpoint) -> None:
+    with JobClient(prism) as client:
+        found = pack_size(lambda branches: client.run_job(impulses(branches)).seconds)
+    assert [branches for branches, _ in found.samples][:2] == [1, 10]
+    assert found.size in dict(found.samples)

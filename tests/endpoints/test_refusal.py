@@ -62,6 +62,7 @@ def test_a_refusal(phase: str, code: str, text: str, word: Ending) -> None:
 FAILURES: list[tuple[str, Ending]] = [
     (f"{TRACEBACK}NotImplementedError: beam:transform:teststream:v1", Ending.DECLINED),
     (f"{TRACEBACK}NotImplementedError\n", Ending.FAILED),
+    (f"{TRACEBACK}ValueError: Unable to run pipeline with requirement: beam:requirement:odd:v1", Ending.DECLINED),
     ("Portable Flink runner doesn't support bundle finalization in batch mode. See #19526", Ending.DECLINED),
     ("java.lang.UnsupportedOperationException: The ActiveBundle has no checkpoint handler.", Ending.DECLINED),
     ("The ActiveBundle does not have a registered bundle finalization handler.", Ending.DECLINED),
