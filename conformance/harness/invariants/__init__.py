@@ -13,7 +13,8 @@ One module a family; all have `check(index, book, docket)`:
     data         I-DATA                 streams, entries, elements, counts
     grouping     I-GBK                  panes and groups
     state        I-ST                   a model of each state cell
-    timers       I-TMR, I-COD           a model of each timer; bytes in their canonical form
+    timers       I-TMR, I-COD-02        a model of each timer, byte-equal keys
+    elements     I-COD-01               what cutting an entry shows of its bytes (told by data)
     jobs         I-JOB                  states, messages, staging
     metrics      I-MET                  sums over committed bundles
 """
@@ -23,7 +24,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from conformance.harness.invariants import channels, control, descriptors
+from conformance.harness.invariants import (
+    channels,
+    control,
+    data,
+    descriptors,
+    grouping,
+    jobs,
+    metrics,
+    redelivery,
+    state,
+    timers,
+)
 from conformance.harness.invariants.catalogue import CATALOGUE, Docket, Finding, Level, Rule, Side
 from conformance.harness.invariants.elements import Book
 from conformance.harness.invariants.index import Index
@@ -32,7 +44,9 @@ from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["CATALOGUE", "Finding", "Level", "Rule", "Side", "check", "checked", "judge"]
 
-FAMILIES: Final[tuple[Callable[[Index, Book, Docket], None], ...]] = (channels.check, control.check, descriptors.check)
+FAMILIES: Final[tuple[Callable[[Index, Book, Docket], None], ...]] = tuple(
+    family.check for family in (channels, control, descriptors, redelivery, data, grouping, state, timers, jobs, metrics)
+)
 
 
 def judge(transcript: Iterable[Event], submitted: pb.Pipeline | None = None) -> tuple[list[Finding], dict[str, int]]:

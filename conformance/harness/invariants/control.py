@@ -9,6 +9,7 @@ from conformance.harness.invariants.catalogue import Docket
 from conformance.harness.invariants.channels import PATIENCE, environment_of
 from conformance.harness.invariants.elements import Book
 from conformance.harness.invariants.index import Bundle, Index, Instruction, StateCall
+from conformance.harness.transcript import Event
 from conformance.wire import urns
 
 __all__ = ["check", "state_cell"]
@@ -88,8 +89,7 @@ def _answers(index: Index, docket: Docket) -> None:
             # A bundle that is cut short is the runner's to end; the other kinds are answered at once.
             if (
                 instruction.kind not in ("process_bundle", "")
-                and index.control_end(instruction.worker, instruction.connection) is None
-                and index.seconds_after(instruction.event) > PATIENCE
+                and index.waited(instruction.event) > PATIENCE
                 and (instruction.worker, instruction.id) not in repeated
             ):
                 docket.find(
@@ -303,10 +303,10 @@ def _tokens(bundle: Bundle) -> dict[tuple[str, str] | None, list[bytes]]:
 def _cache_tokens(index: Index, docket: Docket) -> None:
     by_bundle: dict[tuple[str, str], dict[tuple[str, str] | None, list[bytes]]] = {}
     for bundle in index.executed():
-        tokens = by_bundle[(bundle.worker, bundle.id)] = _tokens(bundle)
-        if tokens:
+        given = by_bundle[(bundle.worker, bundle.id)] = _tokens(bundle)
+        if given:
             docket.look("I-CTL-15")
-        for what, held in tokens.items():
+        for what, held in given.items():
             if len(held) > 1:
                 name = "user state" if what is None else f"side input {what[1]!r} of {what[0]!r}"
                 docket.find(
@@ -331,16 +331,15 @@ def _cache_tokens(index: Index, docket: Docket) -> None:
         token, whose = held[0], cell or state_key.SerializeToString(deterministic=True)
         place = (call.worker, token, whose)
         failed = spoilt.get(place)
-        if cell is not None and failed is not None and failed.instruction is not None:
-            if reader.seq > (failed.instruction.answer_seq or reader.seq):
-                docket.find(
-                    "I-CTL-15",
-                    reader.seq,
-                    f"bundle {reader.id!r} has the cache token of bundle {failed.id!r}, which failed after it wrote state {cell[1]!r}",
-                    bundle=reader.id,
-                    failed=failed.id,
-                )
-                del spoilt[place]
+        if cell is not None and failed is not None and reader.seq > failed.answered:
+            docket.find(
+                "I-CTL-15",
+                reader.seq,
+                f"bundle {reader.id!r} has the cache token of bundle {failed.id!r}, which failed after it wrote state {cell[1]!r}",
+                bundle=reader.id,
+                failed=failed.id,
+            )
+            del spoilt[place]
         if request.WhichOneof("request") != "get":
             for known in [known for known in content if known[0] == place]:
                 del content[known]

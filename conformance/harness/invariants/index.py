@@ -6,9 +6,10 @@ own plane. Nothing here judges; decoding of coders and elements is in `stages` a
 
 from __future__ import annotations
 
+import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -17,6 +18,7 @@ from conformance.wire.api import artifact_pb2, fn_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = [
+    "NEVER",
     "TERMINAL",
     "Bundle",
     "Connection",
@@ -31,6 +33,8 @@ __all__ = [
 
 #: The planes of the Fn API: those on which every call has a worker id.
 WORKER_PLANES = frozenset({"control", "data", "state", "logging", "provision", "status"})
+#: Behind every event.
+NEVER: Final = 1 << 60
 State = job_pb2.JobState.Enum
 TERMINAL = frozenset(State.Value(name) for name in ("DONE", "FAILED", "CANCELLED", "DRAINED", "UPDATED"))
 
@@ -154,6 +158,12 @@ class Bundle:
         assert self.instruction is not None
         assert self.instruction.response is not None
         return self.instruction.response.process_bundle
+
+    @property
+    def answered(self) -> int:
+        """Where we answered it; behind everything if we did not."""
+        answer = self.instruction.answer_seq if self.instruction else None
+        return NEVER if answer is None else answer
 
     @property
     def seq(self) -> int:
@@ -295,9 +305,19 @@ class Index:
     def done(self) -> bool:
         return self.final_state in (State.Value("DONE"), State.Value("DRAINED"))
 
+    def time_of(self, seq: int) -> float:
+        """When the event with that number was recorded."""
+        return self.events[bisect.bisect_left(self.events, seq, key=lambda event: event.seq)].time
+
     def seconds_after(self, event: Event) -> float:
         """For how long the transcript goes on behind `event`."""
         return self.finish.time - event.time if self.finish else 0.0
+
+    def waited(self, event: Event) -> float:
+        """For how long `event` could have been answered: until the job, its worker's Control or the transcript ended."""
+        ends = [self.finish or event, self.job.terminal[1] if self.job.terminal else None]
+        ends += [c.ended for c in self.connections if c.plane == "control" and c.worker == event.worker_id]
+        return min(end.time for end in ends if end is not None and end.seq >= event.seq) - event.time
 
     def control_end(self, worker: str, connection: int | None = None) -> Event | None:
         """The end of the worker's (last, or that) Control stream."""
