@@ -54,13 +54,14 @@ def _reference(address: Address, progress: Progress) -> Launch:
         argv += [f"--{name}", value]
 
     def explain(status: int, log: str) -> EndpointError | None:
-        # Exit status 2 is a usage error by convention: a variant or mutant that the runner does not have.
-        if status != 2:
+        # 2: an option that it does not have; 4: a variant or mutant that it does not have. It says which in its last line.
+        if status not in (2, 4):
             return None
         said = log.strip().splitlines()
         return AddressError(
-            f"The reference runner does not take {str(address)!r}: {said[-1] if said else 'it did not say why'}. "
-            f"Choose a variant or mutant that 'python -m conformance.runner --help' lists."
+            f"The reference runner does not take {str(address)!r}: "
+            f"{said[-1].removeprefix('python -m conformance.runner: ') if said else 'it did not say why'}. "
+            f"Choose a variant or mutant that it knows, or leave the option out."
         )
 
     ready = re.compile(r"\blistening on \S*:(\d+)\b")

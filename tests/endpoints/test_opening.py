@@ -84,6 +84,12 @@ def test_the_reference_runner_is_launched_as_its_contract_says() -> None:
         assert client.run_job(impulses()).state
 
 
+@pytest.mark.parametrize("address", ["reference:mutant=NO-SUCH", "reference:variant=no-such"])
+def test_a_variant_or_mutant_that_does_not_exist(address: str) -> None:
+    with pytest.raises(AddressError, match=rf"(?i)does not take '{address}': no (mutant|variant) .* Choose"):
+        open_endpoint(address)
+
+
 # --- what is not there ---------------------------------------------------------------------------------------------------
 
 
