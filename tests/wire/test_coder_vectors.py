@@ -53,6 +53,10 @@ def test_vector(vector: dict[str, Any]) -> None:
         assert coder.skip(data, 0, len(data), nested) == len(data)
         # In the midst of other bytes the same is read.
         assert coder.read(b"\xff" + data, 1, 1 + len(data), nested)[1] == 1 + len(data)
+        # Where both contexts look the same, the value itself says where it ends.
+        if nested or "both" in vector:
+            for operation in (coder.skip, lambda *at: coder.read(*at)[1]):
+                assert operation(data + b"\x01", 0, len(data) + 1, nested) == len(data)
         if not vector.get("read_only"):
             assert coder.encode(value, nested).hex(" ") == data.hex(" ")
 
