@@ -12,7 +12,9 @@ from conformance.runner.server import serve
 
 def main(arguments: list[str] | None = None) -> int:
     """Serves until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m conformance.runner", description="The reference runner as a Beam job endpoint.")
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.runner", description="The reference runner as a Beam job endpoint."
+    )
     parser.add_argument("--port", type=int, default=8099, help="port to listen on; 0 takes a free one (default: 8099)")
     parser.add_argument("--host", default="localhost", help="name under which clients and workers reach it (default: localhost)")
     parser.add_argument("--variant", help="a legal way to run, by name")

@@ -162,7 +162,7 @@ class Driver:
             response, bundle = await worker.process(command, stage)
         except BundleError as error:
             self._failed.add(self._progress.pop(command.bundle, ()))
-            text = f"bundle {command.bundle} of {stage.id} ({', '.join(stage.transforms)}) failed: {error}"
+            text = f"{command.bundle} of {stage.id} failed: {error}"
             self._dispatch(BundleFailed(command.bundle, text))
         except WorkerLost as error:
             self._failed.add(self._progress.pop(command.bundle, ()))

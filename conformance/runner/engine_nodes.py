@@ -163,7 +163,9 @@ class GroupRun(NodeRun):
         bundle = self.context.bundle_id()
         self.running[bundle] = list(questions)
         data = b"".join(
-            cutting.windowed_value(MIN, [b""], b"\x0f", cutting.encode_varint(len(nonce := b"%d" % index)) + nonce + cutting.iterable_of(windows))
+            cutting.windowed_value(
+                MIN, [b""], b"\x0f", cutting.encode_varint(len(nonce := b"%d" % index)) + nonce + cutting.iterable_of(windows)
+            )
             for index, windows in enumerate(questions.values())
         )
         yield RunBundle(bundle, self._merger.id, (data,))
@@ -195,7 +197,9 @@ class GroupRun(NodeRun):
                 self._grouping.merged(keys[index], groups)
                 answered.add(index)
         if len(answered) != len(keys):
-            raise EngineError(f"{self._merger.id}: asked to merge the windows of {len(keys)} keys, got answers for {len(answered)}")
+            raise EngineError(
+                f"{self._merger.id}: asked to merge the windows of {len(keys)} keys, got answers for {len(answered)}"
+            )
         self._merged = self._stale = True
 
 
@@ -282,13 +286,13 @@ class StageRun(NodeRun):
         if due:
             yield self._start((), due, False)
             return
-        over = [
-            (key, window) for key, window in self._seen if rules.calls_on_expiration(self._expiry(window), self.watermark_in)
-        ]
+        over = [(key, window) for key, window in self._seen if rules.calls_on_expiration(self._expiry(window), self.watermark_in)]
         if over:
             for each in over:
                 del self._seen[each]
-            yield self._start((), [self._expiration(family, key, window) for family in self._expirations for key, window in over], True)
+            yield self._start(
+                (), [self._expiration(family, key, window) for family in self._expirations for key, window in over], True
+            )
             return
         if len(self.timers) or self.store.cells:
             self.timers.drop(self._is_over)

@@ -113,15 +113,19 @@ def leaves(components: Any, roots: list[str]) -> Iterator[Leaf]:
                 return found
         return ""
 
+    def whole(transform: Any) -> bool:
+        """Whether the SDK gets a composite as it is."""
+        if transform.spec.urn == T.COMBINE_PER_KEY:
+            return bool(environment_of(transform)) and liftable(transform, components)
+        return transform.spec.urn in DELEGATED and (not transform.subtransforms or bool(environment_of(transform)))
+
     def visit(transform_id: str) -> Iterator[Leaf]:
         transform = transforms[transform_id]
         urn = transform.spec.urn
         one_to_one = len(transform.inputs) == 1 and len(transform.outputs) == 1
         if urn in NATIVE or (urn in IDENTITIES and one_to_one):
             yield Leaf(transform_id, transform, "")
-        elif urn in DELEGATED and (not transform.subtransforms or environment_of(transform)):
-            yield Leaf(transform_id, transform, environment_of(transform))
-        elif urn == T.COMBINE_PER_KEY and environment_of(transform) and liftable(transform, components):
+        elif whole(transform):
             yield Leaf(transform_id, transform, environment_of(transform))
         elif transform.subtransforms:
             for child in transform.subtransforms:
@@ -140,7 +144,9 @@ def counts_elements(trigger: Any) -> bool:
         return bool(trigger.element_count.element_count > 1)
     if case == "always":
         return True
-    inner = getattr(trigger, case) if case else None
+    if case is None:
+        return False
+    inner = getattr(trigger, case)
     if case in ("after_all", "after_any", "after_each"):
         return any(counts_elements(sub) for sub in inner.subtriggers)
     if case == "after_end_of_window":

@@ -234,7 +234,9 @@ class Worker:
             await _duplex(read(), self.control_out, context)
         finally:
             if self._control is mine and not self.ending:
-                self.lost(f"worker {self.id} of environment {self.environment_id} ended its Control stream in the middle of the job")
+                self.lost(
+                    f"worker {self.id} of environment {self.environment_id} ended its Control stream in the middle of the job"
+                )
 
     async def data(self, requests: Any, context: Any) -> None:
         """Serves one Data stream."""
@@ -247,7 +249,9 @@ class Worker:
             await _duplex(read(), self.data_out, context)
         finally:
             if not self.ending and self.bundles:
-                self.lost(f"worker {self.id} of environment {self.environment_id} ended its Data stream in the middle of a bundle")
+                self.lost(
+                    f"worker {self.id} of environment {self.environment_id} ended its Data stream in the middle of a bundle"
+                )
 
 
 async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:
@@ -276,7 +280,9 @@ class FnApi:
         worker_id = dict(context.invocation_metadata() or ()).get("worker_id", "")
         worker = self.workers.get(worker_id)
         if worker is None:
-            what = f"worker_id {worker_id!r} is not one that this runner started" if worker_id else "the worker_id header is missing"
+            what = (
+                f"worker_id {worker_id!r} is not one that this runner started" if worker_id else "the worker_id header is missing"
+            )
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{what}; send the id from StartWorker or --id")
         assert worker is not None
         return worker

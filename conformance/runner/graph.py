@@ -89,7 +89,9 @@ class _Planner:
         made: list[Step] = []
         for name, source in sorted(step.transform.inputs.items()):
             window = self._strategy(source).proto.window_coder_id
-            same_window = self.coders.same(self.coders.window(window), self.coders.window(self._strategy(result).proto.window_coder_id))
+            same_window = self.coders.same(
+                self.coders.window(window), self.coders.window(self._strategy(result).proto.window_coder_id)
+            )
             if self.coders.same(self.elements[source], self.elements[result]) and same_window:
                 continue
             step_id = f"{step.id}/transcode/{name}"
@@ -114,7 +116,9 @@ class _Planner:
         strategy_id = self.raw[collection].windowing_strategy_id
         if strategy_id not in self.strategies:
             proto = self.protos[strategy_id]
-            self.strategies[strategy_id] = windowing.strategy(strategy_id, proto, self.coders.urn(self.coders.window(proto.window_coder_id)))
+            self.strategies[strategy_id] = windowing.strategy(
+                strategy_id, proto, self.coders.urn(self.coders.window(proto.window_coder_id))
+            )
         return self.strategies[strategy_id]
 
     def _collection(self, collection_id: str) -> Collection:
@@ -166,7 +170,7 @@ class _Planner:
         self._collection(root)
         names = {step.id for step in unit.steps}
         source = _fresh(f"{unit.id}/source", names)
-        sinks = {}
+        sinks: dict[str, str] = {}
         for step in unit.steps:
             for collection in step.outputs.values():
                 if collection in outside:
@@ -268,7 +272,9 @@ class _Planner:
                 used.add(strategy.window_coder_id)
                 if strategy.environment_id in self.environments:
                     descriptor.environments[strategy.environment_id].CopyFrom(self.environments[strategy.environment_id])
-        ports = [(node.source, urns.Runner.DATA_SOURCE, {}, {"out": node.input}, node.input)]
+        ports: list[tuple[str, str, dict[str, str], dict[str, str], str]] = [
+            (node.source, urns.Runner.DATA_SOURCE, {}, {"out": node.input}, node.input)
+        ]
         ports += [(name, urns.Runner.DATA_SINK, {"in": sunk}, {}, sunk) for name, sunk in node.sinks.items()]
         for name, urn, inputs, outputs, collection_id in ports:
             port = fn_pb2.RemoteGrpcPort(coder_id=self.collections[collection_id].port)
@@ -313,7 +319,9 @@ class _Planner:
         transform.spec.urn = T.MERGE_WINDOWS
         transform.spec.payload = strategy.proto.window_fn.SerializeToString()
         self.used.add(environment)
-        node = StageNode(stage_id, environment, ends["in"], f"{stage_id}/source", {f"{stage_id}/sink": ends["out"]}, (f"{stage_id}/windows",))
+        node = StageNode(
+            stage_id, environment, ends["in"], f"{stage_id}/source", {f"{stage_id}/sink": ends["out"]}, (f"{stage_id}/windows",)
+        )
         self._describe(node, {f"{stage_id}/windows": transform}, {name: self.raw[name] for name in ends.values()})
         return node
 

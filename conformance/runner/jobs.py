@@ -46,10 +46,10 @@ class Job:
         self._changed = asyncio.Event()
         self._messages = itertools.count(1)
         self._chatter = 0
-        self.state: int = S.UNSPECIFIED
+        self.state: Any = S.UNSPECIFIED
         self.move(S.STOPPED)
 
-    def move(self, state: int) -> None:
+    def move(self, state: Any) -> None:
         """The next state; a terminal one is final (P-JOB-06)."""
         if self.state in TERMINAL or self.state == state:
             return
@@ -59,7 +59,7 @@ class Job:
         event.state_response.timestamp.CopyFrom(_now())
         self._publish(event)
 
-    def message(self, text: str, importance: int = job_pb2.JobMessage.JOB_MESSAGE_BASIC) -> None:
+    def message(self, text: str, importance: Any = job_pb2.JobMessage.JOB_MESSAGE_BASIC) -> None:
         """A message for the message stream; none after the terminal state (P-JOB-04)."""
         if self.state in TERMINAL:
             return
@@ -105,7 +105,9 @@ def _now() -> Any:
 class JobService:
     """The Job service. A preparation id is the job id (P-JOB-01)."""
 
-    def __init__(self, fnapi: FnApi, artifacts: ArtifactStore, rules: Callable[[], Rules], default_environment: Any = None) -> None:
+    def __init__(
+        self, fnapi: FnApi, artifacts: ArtifactStore, rules: Callable[[], Rules], default_environment: Any = None
+    ) -> None:
         self._fnapi = fnapi
         self._artifacts = artifacts
         self._rules = rules

@@ -43,5 +43,3 @@ class Provision:
     async def GetProvisionInfo(self, request: Any, context: Any) -> Any:
         worker = await self._fnapi.worker_of(context)
         return provision_pb2.GetProvisionInfoResponse(info=worker.provision)
-
-

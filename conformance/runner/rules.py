@@ -146,7 +146,9 @@ class Rules:
 
     # ---- timers
 
-    def timer_identity(self, transform: str, family: str, timer: TimerValue, window: bytes) -> tuple[str, str, bytes, bytes, bytes]:
+    def timer_identity(
+        self, transform: str, family: str, timer: TimerValue, window: bytes
+    ) -> tuple[str, str, bytes, bytes, bytes]:
         """What a later setting replaces (M-TIMER-01)."""
         return (transform, family, timer.tag, timer.key, window)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
 
@@ -45,7 +45,7 @@ class TimerStore:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def __iter__(self) -> Iterable[PendingTimer]:  # type: ignore[misc]
+    def __iter__(self) -> Iterator[PendingTimer]:
         return iter(self._pending.values())
 
     def apply(self, family: TimerFamily, settings: Iterable[TimerValue]) -> None:
@@ -58,7 +58,15 @@ class TimerStore:
                     self._pending.pop(identity, None)
                 else:
                     self._pending[identity] = PendingTimer(
-                        family.transform, family.name, family.event_time, timer.key, timer.tag, window, timer.fire, timer.hold, timer.pane
+                        family.transform,
+                        family.name,
+                        family.event_time,
+                        timer.key,
+                        timer.tag,
+                        window,
+                        timer.fire,
+                        timer.hold,
+                        timer.pane,
                     )
 
     def take_due(self, expiry: Callable[[bytes], int], watermark: int, now: int) -> list[PendingTimer]:

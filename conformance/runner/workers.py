@@ -60,7 +60,7 @@ class Launcher:
             if asking in done and not connecting.done():
                 asking.result()
                 await asyncio.wait_for(connecting, self._timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             done = set()
         except WorkerLost as error:
             self.worker.lost(str(error), final=True)
@@ -100,16 +100,17 @@ class Launcher:
         try:
             answer = await self._pool.StartWorker(request, timeout=self._timeout)
         except grpc.aio.AioRpcError as error:
-            raise WorkerLost(
-                f"environment {self.worker.environment_id}: StartWorker at {payload.endpoint.url} failed: {error.code().name} {error.details()}"
-            ) from None
+            what = f"StartWorker at {payload.endpoint.url} failed: {error.code().name} {error.details()}"
+            raise WorkerLost(f"environment {self.worker.environment_id}: {what}") from None
         if answer.error:
-            raise WorkerLost(f"environment {self.worker.environment_id}: the worker pool could not start a worker: {answer.error}")
+            raise WorkerLost(
+                f"environment {self.worker.environment_id}: the worker pool could not start a worker: {answer.error}"
+            )
         self._started = True
 
     async def _spawn(self) -> None:
         command, extra = worker_command(self._environment, self.worker.id, self._url)
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed in stop)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command, env={**os.environ, **extra}, stdin=asyncio.subprocess.DEVNULL, stdout=self._output, stderr=self._output
@@ -136,13 +137,13 @@ class Launcher:
         """StopWorker once for each successful StartWorker (P-ENV-03); processes get `grace` seconds to end by themselves."""
         if self._pool is not None:
             if self._started:
-                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.TimeoutError):
+                with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
                     await self._pool.StopWorker(fn_pb2.StopWorkerRequest(worker_id=self.worker.id), timeout=grace)
             await self._channel.close()
         if self._process is not None:
             try:
                 await asyncio.wait_for(self._process.wait(), grace)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
                 await self._process.wait()
