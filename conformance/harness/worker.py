@@ -1,0 +1,639 @@
+"""One worker: the control stream and what hangs on it. It answers every instruction once, bundles each in a thread of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from conformance.harness import metrics
+from conformance.harness.bundle import Run
+from conformance.harness.data import DataPlane
+from conformance.harness.errors import BundleAborted, FunctionError, LocalProtocolError, RemoteProtocolError
+from conformance.harness.functions.registry import Registry
+from conformance.harness.logs import LogStream
+from conformance.harness.operations import Source
+from conformance.harness.plan import Plan
+from conformance.harness.processor import Processor
+from conformance.harness.script import Fault
+from conformance.harness.state import BundleState, StateCache, StatePlane
+from conformance.harness.status import StatusStream
+from conformance.harness.streams import CHANNELS, Duplex, unary
+from conformance.harness.threads import THREADS
+from conformance.harness.transcript import Note
+from conformance.wire import coders, urns
+from conformance.wire.api import fn_pb2, google_pb2, provision_pb2
+
+if TYPE_CHECKING:
+    from conformance.harness.host import Host
+
+__all__ = ["Endpoints", "Worker"]
+
+_P = urns.Protocol
+_R = urns.RunnerProtocol
+_REMEMBERED = 10_000
+
+
+class Endpoints:
+    """The addresses that a worker was given; provision may override them (P-BOOT-02)."""
+
+    def __init__(self, control: str, logging: str = "", artifact: str = "", provision: str = "", status: str = "") -> None:
+        self.control, self.logging, self.artifact, self.provision, self.status = control, logging, artifact, provision, status
+
+    def override(self, info: provision_pb2.ProvisionInfo) -> None:
+        self.control = info.control_endpoint.url or self.control
+        self.logging = info.logging_endpoint.url or self.logging
+        self.artifact = info.artifact_endpoint.url or self.artifact
+        self.status = info.status_endpoint.url
+
+
+class Worker:
+    """Runs from `start` until the runner ends Control, then drains and closes, Logging last (P-CH-11)."""
+
+    def __init__(self, host: Host, worker_id: str, endpoints: Endpoints) -> None:
+        self.host, self.worker_id, self.endpoints = host, worker_id, endpoints
+        self.provision: provision_pb2.ProvisionInfo | None = None
+        self.ended = threading.Event()
+        self._transcript = host.transcript
+        self.data = DataPlane(host.transcript, worker_id)
+        self.state = StatePlane(host.transcript, worker_id)
+        self._cache = StateCache()
+        self._short_ids = metrics.ShortIds()
+        self._registry = Registry(host.functions, host.sink)
+        self._lock = threading.Lock()
+        self._plans: dict[str, tuple[Plan, str]] = {}
+        self._idle: dict[str, list[Processor]] = {}
+        self._active: dict[str, Run] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._finalizers: dict[str, list[Any]] = {}
+        self._samples: dict[str, list[bytes]] = {}
+        self._bundles = threading.Semaphore(0)
+        self._running = 0
+        self._quiet = threading.Condition(self._lock)
+        self._control: Duplex | None = None
+        self._logging: LogStream | None = None
+        self._status: StatusStream | None = None
+        self._exiting = False
+
+    # Life
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        THREADS.run(self.run)
+
+    def run(self) -> None:
+        """Provision, connect, serve, drain."""
+        try:
+            self._get_provision()
+            url = self.endpoints.control
+            if not url:
+                raise RemoteProtocolError("neither StartWorker nor provision names a control endpoint (P-BOOT-02)")
+            if self.endpoints.logging and self.host.logging:
+                self._logging = LogStream(self._transcript, self.worker_id, self.endpoints.logging)
+            if self.endpoints.status and _P.WORKER_STATUS in self.host.capabilities:
+                self._status = StatusStream(self._transcript, self.worker_id, self.endpoints.status, self._status_text)
+            if self.host.fetch_artifacts:
+                self.host.fetch_artifacts(self)
+            self._control = Duplex(
+                CHANNELS.acquire(url),
+                self._transcript,
+                service="BeamFnControl",
+                method="Control",
+                plane="control",
+                worker_id=self.worker_id,
+                url=url,
+            )
+            for request in self._control:
+                self._dispatch(request)
+            CHANNELS.release(url, broken=self._control.status == "UNAVAILABLE")
+            if self._control.status not in ("OK", "CANCELLED", "UNAVAILABLE"):
+                self.host.remote_error(RemoteProtocolError(f"control ended with {self._control.status}"))
+        except Exception as error:
+            self.host.error(error)
+        finally:
+            self._drain()
+
+    def _drain(self) -> None:
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._running, timeout=self.host.grace)
+        # Control first: its end is what tells the runner that no answer will follow.
+        if self._control is not None:
+            self._control.close()
+        self._teardown_idle()
+        streams = [*self.data.close(), *self.state.close()]
+        if self._status is not None:
+            streams.append(self._status.close())
+        if self._logging is not None:
+            streams.append(self._logging.close())
+        for stream in streams:
+            if not stream.ended.wait(self.host.grace):
+                stream.cancel()
+        for surprise in self.state.surprises:
+            self.host.remote_error(RemoteProtocolError(surprise))
+        self.ended.set()
+
+    def _teardown_idle(self) -> None:
+        with self._lock:
+            idle = [processor for processors in self._idle.values() for processor in processors]
+            self._idle.clear()
+        for processor in idle:
+            self._teardown(processor)
+
+    def _teardown(self, processor: Processor) -> None:
+        try:
+            processor.teardown()
+        except Exception:  # a function's own failure; nobody waits for the answer
+            self.log(traceback.format_exc(), "ERROR")
+
+    def exit(self) -> None:
+        """End all streams at once, as a process that dies would."""
+        self._exiting = True
+        if self._control is not None:
+            self._control.cancel()
+        for stream in (*self.data.close(), *self.state.close()):
+            stream.cancel()
+        if self._logging is not None:
+            self._logging.close().cancel()
+
+    def stop(self) -> None:
+        """The pool was told to stop this worker; Control's end does the work, this is for runners that leave it open."""
+        if self._control is not None:
+            self._control.close()
+
+    def _get_provision(self) -> None:
+        url = self.endpoints.provision
+        if not url or not self.host.use_provision:
+            return
+        channel = CHANNELS.acquire(url)
+        try:
+            response = unary(
+                channel,
+                self._transcript,
+                service="ProvisionService",
+                method="GetProvisionInfo",
+                plane="provision",
+                worker_id=self.worker_id,
+                url=url,
+                request=provision_pb2.GetProvisionInfoRequest(),
+                timeout=30.0,
+            )
+        except grpc.RpcError as error:
+            self.host.remote_error(RemoteProtocolError(f"GetProvisionInfo failed: {error.code().name} {error.details()}"))
+            return
+        finally:
+            CHANNELS.release(url)
+        self.provision = response.info
+        self.endpoints.override(response.info)
+
+    def runner_has(self, capability: str) -> bool:
+        """Did the runner declare it in provision?"""
+        return self.provision is not None and capability in self.provision.runner_capabilities
+
+    def declares(self, capability: str) -> bool:
+        """Did we declare it, and do we mean it?"""
+        return capability in self.host.capabilities and not self.host.script.ignores(capability)
+
+    def log(self, message: str, severity: str = "INFO", instruction_id: str = "", transform_id: str = "") -> None:
+        """One entry by the logging plane, if the worker has one."""
+        if self._logging is not None:
+            self._logging.write(message, severity, instruction_id, transform_id)
+
+    def _status_text(self) -> str:
+        with self._lock:
+            active = sorted(self._active)
+        return f"worker {self.worker_id}: {len(active)} active bundles {active}; {len(self._plans)} descriptors"
+
+    # Instructions
+
+    def _dispatch(self, request: fn_pb2.InstructionRequest) -> None:
+        kind = request.WhichOneof("request")
+        handler = {
+            "process_bundle": self._start_bundle,
+            "process_bundle_progress": self._progress,
+            "process_bundle_split": self._split,
+            "finalize_bundle": self._start_finalize,
+            "monitoring_infos": self._monitoring_infos,
+            "harness_monitoring_infos": self._harness_monitoring_infos,
+            "sample_data": self._sample_data,
+            "register": self._register,
+        }.get(kind or "")
+        try:
+            if handler is None:
+                raise RemoteProtocolError(f"instruction {request.instruction_id!r} asks for nothing that is known (P-CTL-04)")
+            handler(request)
+        except Exception as error:
+            self._answer(request, self._failed(request, error))
+
+    def _failed(self, request: fn_pb2.InstructionRequest, error: Exception) -> fn_pb2.InstructionResponse:
+        if isinstance(error, LocalProtocolError | RemoteProtocolError):
+            self.host.error(error)
+        text = f"{error}\n{traceback.format_exc()}" if not isinstance(error, FunctionError | BundleAborted) else str(error)
+        return fn_pb2.InstructionResponse(instruction_id=request.instruction_id, error=text or type(error).__name__)
+
+    def _answer(
+        self, request: fn_pb2.InstructionRequest, response: fn_pb2.InstructionResponse, faults: list[Fault] | None = None
+    ) -> None:
+        """Send the one answer (P-CTL-02), unless the script has it otherwise."""
+        assert self._control is not None
+        kind = request.WhichOneof("request") or ""
+        if faults is None:
+            faults = self.host.script.take(kind, request.instruction_id, self.worker_id)
+        actions = {fault.action: fault for fault in faults}
+        if not actions:
+            self._control.send(response)
+            return
+        for action in actions:
+            self._note(f"{action} on {kind} {request.instruction_id}")
+        if "exit" in actions and actions["exit"].at is None:
+            self.exit()
+            return
+        if "drop" in actions and actions["drop"].at is None:
+            self._drop(actions["drop"])
+        if "never" in actions:
+            return
+        if (error := actions.get("error")) and error.at is None:
+            response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id, error=error.text)
+        if "empty_answer" in actions:
+            response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+            getattr(response, kind).SetInParent()
+        if answer := actions.get("answer"):
+            response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+            getattr(response, kind).CopyFrom(answer.response)
+        if late := actions.get("late"):
+            THREADS.run(self._answer_late, response, late)
+            return
+        self._control.send(response)
+        if "twice" in actions:
+            self._control.send(response)
+
+    def _answer_late(self, response: fn_pb2.InstructionResponse, fault: Fault) -> None:
+        try:
+            self.host.gates.wait(fault.gate)
+        except BundleAborted:
+            return
+        assert self._control is not None
+        self._control.send(response)
+
+    def _drop(self, fault: Fault) -> None:
+        streams = {"data": self.data.close, "state": self.state.close}.get(fault.plane)
+        if streams is not None:
+            for stream in streams():
+                stream.cancel()
+        elif fault.plane == "logging" and self._logging is not None:
+            self._logging.close().cancel()
+        elif fault.plane == "control" and self._control is not None:
+            self._control.cancel()
+
+    def _note(self, text: str) -> None:
+        self._transcript.append("control", "Control", "S->R", self.worker_id, Note(text))
+
+    def _register(self, request: fn_pb2.InstructionRequest) -> None:
+        for descriptor in request.register.process_bundle_descriptor:
+            with self._lock:
+                self._plans[descriptor.id] = Plan(descriptor), ""
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        response.register.SetInParent()
+        self._answer(request, response)
+
+    def _plan(self, descriptor_id: str) -> Plan:
+        """The plan of a descriptor, fetched once (P-CTL-07)."""
+        with self._lock:
+            found = self._plans.get(descriptor_id)
+        if found is not None:
+            return found[0]
+        url = self.endpoints.control
+        channel = CHANNELS.acquire(url)
+        try:
+            descriptor = unary(
+                channel,
+                self._transcript,
+                service="BeamFnControl",
+                method="GetProcessBundleDescriptor",
+                plane="control",
+                worker_id=self.worker_id,
+                url=url,
+                request=fn_pb2.GetProcessBundleDescriptorRequest(process_bundle_descriptor_id=descriptor_id),
+                timeout=60.0,
+            )
+        except grpc.RpcError as error:
+            raise RemoteProtocolError(
+                f"descriptor {descriptor_id!r} was refused: {error.code().name} {error.details()}"
+            ) from error
+        finally:
+            CHANNELS.release(url)
+        plan = Plan(descriptor)
+        with self._lock:
+            return self._plans.setdefault(descriptor_id, (plan, ""))[0]
+
+    # Bundles
+
+    def _start_bundle(self, request: fn_pb2.InstructionRequest) -> None:
+        with self._lock:
+            self._running += 1
+            self._known[request.instruction_id] = None
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        THREADS.run(self._bundle, request)
+
+    def _bundle(self, request: fn_pb2.InstructionRequest) -> None:
+        try:
+            self._run_bundle(request)
+        except Exception as error:  # a bug of ours outside the bundle's own protection
+            self.host.error(LocalProtocolError(f"bundle {request.instruction_id} broke the harness: {error!r}"))
+            self._answer(request, self._failed(request, error), [])
+        finally:
+            self.data.finish(request.instruction_id)
+            with self._quiet:
+                self._running -= 1
+                self._quiet.notify_all()
+
+    def _run_bundle(self, request: fn_pb2.InstructionRequest) -> None:
+        asked = request.process_bundle
+        instruction_id = request.instruction_id
+        inbox = self.data.inbox(instruction_id)
+        run: Run | None = None
+        processor: Processor | None = None
+        faults: list[Fault] = []
+        try:
+            plan = self._plan(asked.process_bundle_descriptor_id)
+            names = {node.proto.unique_name: None for node in plan.nodes.values()}
+            faults = self.host.script.take("process_bundle", instruction_id, self.worker_id, names)
+            run = self._new_run(asked, instruction_id, plan)
+            self._arm(run, faults)
+            self._open_streams(plan, asked, faults)
+            processor = self._checkout(asked.process_bundle_descriptor_id, plan)
+            with self._lock:
+                self._active[instruction_id] = run
+            embedded = asked.elements if asked.HasField("elements") else None
+            run.execute(processor, inbox, embedded)
+            run.state.flush()
+            run.state.check_open()
+            with run.lock:
+                run.ended = True
+                response = self._response(instruction_id, run)
+            self._finish(request, run, plan, response, faults, asked.data_stream_id)
+            self._checkin(asked.process_bundle_descriptor_id, processor)
+        except Exception as error:
+            if run is not None:
+                with run.lock:
+                    run.ended = True
+                run.state.abandon()
+            response = self._failed(request, error)
+            if processor is not None:
+                self._teardown(processor)
+            self._report(run, committed=False)
+            if not self._exiting:
+                self._answer(request, response, [fault for fault in faults if fault.action in ("late", "never", "twice")])
+        finally:
+            with self._lock:
+                self._active.pop(instruction_id, None)
+
+    def _new_run(self, asked: fn_pb2.ProcessBundleRequest, instruction_id: str, plan: Plan) -> Run:
+        caching = self.declares(_P.STATE_CACHING)
+        user = b""
+        sides: dict[tuple[str, str], bytes] = {}
+        for token in asked.cache_tokens:
+            if token.HasField("side_input"):
+                sides[token.side_input.transform_id, token.side_input.side_input_id] = token.token
+            else:
+                if user:
+                    raise RemoteProtocolError(f"bundle {instruction_id} has two cache tokens for user state (P-CTL-13)")
+                user = token.token
+        state = BundleState(self.state, plan.state_url, instruction_id, self._cache if caching else None, user, sides)
+        return Run(
+            instruction_id,
+            self.worker_id,
+            state=state,
+            gates=self.host.gates,
+            log=self.log,
+            send=lambda url, elements: self.data.stream(url, asked.data_stream_id).send(elements),
+            bulk_side_inputs=self.runner_has(_R.MULTIMAP_KEYS_VALUES_SIDE_INPUT),
+        )
+
+    def _arm(self, run: Run, faults: list[Fault]) -> None:
+        """Have the faults that name an element happen there."""
+        timed = [fault for fault in faults if fault.at is not None]
+        if not timed:
+            return
+
+        def on_element(source: Source, index: int) -> None:
+            for fault in timed:
+                if fault.at == index:
+                    self._note(f"{fault.action} at element {index} of {run.instruction_id}")
+                    if fault.action == "error":
+                        raise FunctionError(fault.text)
+                    if fault.action == "late":
+                        run.gates.wait(fault.gate)
+                    elif fault.action == "drop":
+                        self._drop(fault)
+                    elif fault.action == "exit":
+                        self.exit()
+                        raise BundleAborted("the script ended this worker")
+
+        run.on_element = on_element
+
+    def _open_streams(self, plan: Plan, asked: fn_pb2.ProcessBundleRequest, faults: list[Fault]) -> None:
+        """Open Data because the bundle names it, not because something came (P-CH-06)."""
+        for fault in faults:
+            if fault.action == "delay_data_stream":
+                self.host.gates.wait(fault.gate)
+        if asked.HasField("elements"):
+            return
+        urls = {port.url for port in (*plan.sources.values(), *plan.sinks.values())}
+        if plan.families and plan.timer_url:
+            urls.add(plan.timer_url)
+        for url in sorted(urls):
+            self.data.stream(url, asked.data_stream_id)
+
+    def _checkout(self, descriptor_id: str, plan: Plan) -> Processor:
+        with self._lock:
+            idle = self._idle.get(descriptor_id)
+            if idle:
+                return idle.pop()
+        processor = Processor(plan, self._registry, self.declares(_P.DATA_SAMPLING))
+        try:
+            processor.setup()
+        except Exception:
+            self._teardown(processor)
+            raise
+        return processor
+
+    def _checkin(self, descriptor_id: str, processor: Processor) -> None:
+        with self._lock:
+            self._idle.setdefault(descriptor_id, []).append(processor)
+
+    def _response(self, instruction_id: str, run: Run) -> fn_pb2.InstructionResponse:
+        data, infos = metrics.gather(run.payloads(), self._short_ids, not self._short_ids_only())
+        response = fn_pb2.InstructionResponse(instruction_id=instruction_id)
+        body = response.process_bundle
+        body.residual_roots.extend(run.residual_roots)
+        body.monitoring_infos.extend(infos)
+        for short, payload in data.items():
+            body.monitoring_data[short] = payload
+        if run.finalizers:
+            body.requires_finalization = True
+            with self._lock:
+                self._finalizers[instruction_id] = list(run.finalizers)
+        return response
+
+    def _short_ids_only(self) -> bool:
+        return self.runner_has(_R.MONITORING_INFO_SHORT_IDS) and not self.host.both_metric_shapes
+
+    def _finish(
+        self,
+        request: fn_pb2.InstructionRequest,
+        run: Run,
+        plan: Plan,
+        response: fn_pb2.InstructionResponse,
+        faults: list[Fault],
+        stream_name: str,
+    ) -> None:
+        """Outputs and their terminators, then the answer; or the other way round, which is as legal (P-CTL-18)."""
+        actions = {fault.action for fault in faults}
+        last = run.last_message()
+        if "data_in_terminator" in actions:
+            _merge_terminators(last)
+        if "no_terminators" in actions:
+            _edit(last, lambda entry: not entry.is_last)
+        if "double_terminators" in actions:
+            for elements in last.values():
+                elements.data.extend([entry for entry in elements.data if entry.is_last])
+        if self.host.embed_outputs and self.runner_has(_R.CONTROL_RESPONSE_ELEMENTS_EMBEDDING):
+            for elements in last.values():
+                response.process_bundle.elements.MergeFrom(elements)
+            last = {}
+        self._keep_samples(run, plan)
+        first = self.host.respond_first or "respond_first" in actions
+        # Before anything leaves: a runner may end the job on the last byte, and the test reads right after.
+        withheld = actions & {"never", "error", "answer"} and not any(fault.at is not None for fault in faults)
+        self._report(run, committed=not withheld)
+        if first:
+            self._answer(request, response, faults)
+        for url, elements in last.items():
+            self.data.stream(url, stream_name).send(elements)
+        if not first:
+            self._answer(request, response, faults)
+
+    def _report(self, run: Run | None, committed: bool) -> None:
+        if run is not None and not run.reported:
+            run.reported = True
+            if run.observations:
+                self.host.sink.bundle_done(run.observations, committed)
+
+    # Questions about bundles
+
+    def _find(self, instruction_id: str) -> Run | None:
+        with self._lock:
+            return self._active.get(instruction_id)
+
+    def _progress(self, request: fn_pb2.InstructionRequest) -> None:
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        body = response.process_bundle_progress
+        body.SetInParent()
+        run = self._find(request.process_bundle_progress.instruction_id)
+        if run is not None and run.processor is not None:
+            data, infos = metrics.gather(run.payloads(), self._short_ids, not self._short_ids_only())
+            body.monitoring_infos.extend(infos)
+            for short, payload in data.items():
+                body.monitoring_data[short] = payload
+            if self.declares(_P.SDK_CONSUMING_RECEIVED_DATA):
+                body.consuming_received_data = True
+        self._answer(request, response)
+
+    def _split(self, request: fn_pb2.InstructionRequest) -> None:
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        body = response.process_bundle_split
+        body.SetInParent()
+        run = self._find(request.process_bundle_split.instruction_id)
+        faults = self.host.script.take("process_bundle_split", request.instruction_id, self.worker_id)
+        if run is None or any(fault.action in ("empty_answer", "error", "answer") for fault in faults):
+            self._answer(request, response, faults)
+            return
+        with run.lock:  # the bundle's own answer waits, so that no split follows it
+            body.CopyFrom(run.split(request.process_bundle_split))
+            self._answer(request, response, faults)
+
+    def _start_finalize(self, request: fn_pb2.InstructionRequest) -> None:
+        THREADS.run(self._finalize, request)
+
+    def _finalize(self, request: fn_pb2.InstructionRequest) -> None:
+        """Answered OK even when nothing is known of the bundle (P-CTL-22)."""
+        with self._lock:
+            callbacks = self._finalizers.pop(request.finalize_bundle.instruction_id, [])
+        try:
+            for callback in callbacks:
+                callback()
+        except Exception as error:
+            self._answer(request, self._failed(request, error))
+            return
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        response.finalize_bundle.SetInParent()
+        self._answer(request, response)
+
+    def _monitoring_infos(self, request: fn_pb2.InstructionRequest) -> None:
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        body = response.monitoring_infos
+        body.SetInParent()
+        for short in request.monitoring_infos.monitoring_info_id:
+            info = self._short_ids.info(short)
+            if info is None:
+                raise RemoteProtocolError(f"short id {short!r} was asked for, which this worker never sent (P-CTL-25)")
+            body.monitoring_info[short].CopyFrom(info)
+        self._answer(request, response)
+
+    def _harness_monitoring_infos(self, request: fn_pb2.InstructionRequest) -> None:
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        response.harness_monitoring_infos.SetInParent()
+        self._answer(request, response)
+
+    def _keep_samples(self, run: Run, plan: Plan) -> None:
+        if not self.declares(_P.DATA_SAMPLING):
+            return
+        for collection, elements in run.samples().items():
+            coder = plan.element_coder(collection)
+            kept = self._samples.setdefault(collection, [])
+            for element in elements:
+                try:
+                    kept.append(coder.encode(element.value))
+                except coders.CoderError:
+                    continue
+            del kept[:-10]
+
+    def _sample_data(self, request: fn_pb2.InstructionRequest) -> None:
+        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+        response.sample_data.SetInParent()
+        now = int(time.time())
+        wanted = list(request.sample_data.pcollection_ids) or list(self._samples)
+        for collection in wanted:
+            for element in self._samples.get(collection, ()):
+                response.sample_data.element_samples[collection].elements.add(
+                    element=element, sample_timestamp=google_pb2.Timestamp(seconds=now)
+                )
+        self._answer(request, response)
+
+
+def _merge_terminators(last: dict[str, fn_pb2.Elements]) -> None:
+    """Put `is_last` on the entry that holds the last bytes of a sink."""
+    for elements in last.values():
+        kept: list[fn_pb2.Elements.Data] = []
+        for entry in elements.data:
+            before = next((each for each in reversed(kept) if each.transform_id == entry.transform_id), None)
+            if entry.is_last and before is not None:
+                before.is_last = True
+            else:
+                kept.append(entry)
+        copies = [fn_pb2.Elements.Data.FromString(entry.SerializeToString()) for entry in kept]
+        del elements.data[:]
+        elements.data.extend(copies)
+
+
+def _edit(last: dict[str, fn_pb2.Elements], keep: Any) -> None:
+    for elements in last.values():
+        for entries in (elements.data, elements.timers):
+            kept = [type(entry).FromString(entry.SerializeToString()) for entry in entries if keep(entry)]  # type: ignore[attr-defined]
+            del entries[:]
+            entries.extend(kept)  # type: ignore[arg-type]
