@@ -1,0 +1,1 @@
+"""Area A: core transforms."""

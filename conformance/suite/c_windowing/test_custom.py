@@ -1,0 +1,70 @@
+"""Window functions and window types that only the SDK knows (M-WIN-14, M-WIN-17)."""
+
+from __future__ import annotations
+
+from conformance.pipeline import Fn, coders, windowing
+from conformance.suite.assertions import asserts
+from conformance.suite.c_windowing import functions as functions
+from conformance.suite.c_windowing.reading import bounds, in_windows, window_groups
+from conformance.suite.case import Case, Scenario
+from conformance.suite.checks import same, same_multiset
+
+#: Windows named by a string, each with an end of its own.
+NAMED = coders.custom_window(coders.STRING)
+
+
+@asserts("WIN07/custom-assignment")
+def test_custom_assignment(case: Case) -> Scenario:
+    # odd timestamps and even ones have windows of their own over the same time
+    window = windowing.custom(Fn("window_by_parity"), assigns_to_one_window=True)
+    created = case.program.create([("k", 1), ("k", 2), ("k", 3)], timestamps=[0, 1, 2], window=window)
+    created.observe("out")
+    created.group_by_key().observe("grouped")
+    run = yield
+    expected = [(("k", 1), (0, 1000)), (("k", 2), (0, 2000)), (("k", 3), (0, 1000))]
+    same_multiset(in_windows(run, "out"), expected, "values and windows", rule="M-WIN-14")
+    groups = {("k", 0, 1000): [1, 3], ("k", 0, 2000): [2]}
+    same(window_groups(run, "grouped"), groups, "the groups by window", rule="M-WIN-14")
+
+
+@asserts("WIN07/custom-assignment-to-several")
+def test_custom_assignment_to_several(case: Case) -> Scenario:
+    window = windowing.custom(Fn("windows_of_sizes", sizes=[10, 100, 1000]))
+    created = case.program.create([("k", 1), ("k", 2)], timestamps=[5, 50], window=window)
+    created.group_by_key().observe("out")
+    run = yield
+    groups = {("k", 0, 10): [1], ("k", 50, 60): [2], ("k", 0, 100): [1, 2], ("k", 0, 1000): [1, 2]}
+    same(window_groups(run, "out"), groups, "the groups by window", rule="M-WIN-14")
+
+
+@asserts("WIN08/opaque-window-type")
+def test_opaque_window_type(case: Case) -> Scenario:
+    window = windowing.custom(Fn("named_windows", names=["red", "blue"], max_timestamp=5000), window_coder=NAMED)
+    created = case.program.create([("k", 1), ("k", 2), ("k", 3)], timestamps=[10, 11, 12], window=window)
+    created.group_by_key().observe("out")
+    run = yield
+    seen = [(seen.window.window, seen.value[0], sorted(seen.value[1])) for seen in run.seen("out")]
+    same_multiset(seen, [("red", "k", [1, 3]), ("blue", "k", [2])], "window, key and values", rule="M-WIN-17")
+
+
+@asserts("WIN08/max-timestamp-from-prefix")
+def test_max_timestamp_from_prefix(case: Case) -> Scenario:
+    window = windowing.custom(Fn("named_windows", names=["red", "blue"], max_timestamp=5000), window_coder=NAMED)
+    created = case.program.create([("k", 1), ("k", 2)], timestamps=[10, 11], window=window)
+    created.group_by_key().observe("out")
+    run = yield
+    seen = [(seen.window.window, seen.timestamp) for seen in run.seen("out")]
+    same_multiset(seen, [("red", 5000), ("blue", 5000)], "windows and timestamps of groups", rule="M-WIN-17")
+
+
+@asserts("WIN09/custom-merge")
+def test_custom_merge(case: Case) -> Scenario:
+    # windows of one parity merge, wherever they lie; those of the other do not
+    window = windowing.custom(Fn("merge_same_parity", size=10), merging=True, assigns_to_one_window=True)
+    pairs = [("k", number) for number in range(1, 5)] + [("j", 5)]
+    created = case.program.create(pairs, timestamps=[0, 101, 200, 301, 400], window=window)
+    created.group_by_key().observe("out")
+    run = yield
+    seen = [(seen.value[0], bounds(seen.window), sorted(seen.value[1])) for seen in run.seen("out")]
+    expected = [("k", (0, 210), [1, 3]), ("k", (101, 311), [2, 4]), ("j", (400, 410), [5])]
+    same_multiset(seen, expected, "key, window and values", rule="M-WIN-14")

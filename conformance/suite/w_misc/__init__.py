@@ -1,0 +1,1 @@
+"""Area W: ordering, hints and what fits nowhere else."""
