@@ -11,10 +11,10 @@ from conformance.oracle.analysis import fires_once
 from conformance.oracle.content import Content, Item, freeze, group_items
 from conformance.oracle.finding import Finding, show_items
 from conformance.oracle.observed import Bag, Seen, show_value, show_window
-from conformance.oracle.panes import Group, judge_group, values_finding
+from conformance.oracle.panes import Group, judge_group, numbering, pane_of, values_finding
 from conformance.oracle.program import Combine, GroupByKey, Sessions, Windowing
 from conformance.oracle.trigger import can_finish_early
-from conformance.oracle.windows import hull, merge
+from conformance.oracle.windows import end_timestamps, hull, merge
 from conformance.wire.values import IntervalWindow, Window
 
 __all__ = ["judge_grouping"]
@@ -99,9 +99,11 @@ def _loose_sessions(step: GroupByKey | Combine, windowing: Windowing, given: Con
                 "M-WIN-09", f"{name}: the window is not the hull of overlapping sessions of that key", (), show_items(items)
             )
             return
-        for item in items:
-            if any(stamp > window.max_timestamp for stamp in item.timestamps):
-                yield Finding("M-HOLD-04", f"a pane of {name} is stamped past its window", (), show_items([item]))
+        inner = [w for k, w in seen if k == key and w != window and _within(w, window)]
+        before = sum(len(seen[key, w]) for w in inner)
+        if finding := _numbering_from(name, items, before) or _stamps_within(name, windowing, window, by_key[key], items):
+            yield finding
+            return
     may_lose = can_finish_early(windowing.trigger) or any(item.may_be_late for item in given)
     for key, items in by_key.items():
         panes = [pane for (k, _), group in seen.items() if k == key for pane in group]
@@ -127,6 +129,45 @@ def _loose_sessions(step: GroupByKey | Combine, windowing: Windowing, given: Con
                         (),
                         show_items(panes),
                     )
+
+
+def _within(inner: Window, outer: Window) -> bool:
+    return (
+        isinstance(inner, IntervalWindow)
+        and isinstance(outer, IntervalWindow)
+        and outer.start <= inner.start
+        and inner.end <= outer.end
+    )
+
+
+def _numbering_from(name: str, panes: Sequence[Item], before: int) -> Finding | None:
+    """The labels of one exact session: numbered from 0, or on from panes of the sessions that grew into it (M-PANE-12)."""
+    labels = sorted((pane_of(item) for item in panes), key=lambda label: label.index)
+    first = labels[0].index
+    if not 0 < first <= before:
+        return numbering(name, panes)
+    in_line = [label.index for label in labels] == list(range(first, first + len(labels)))
+    if in_line and not any(label.is_first for label in labels) and not any(label.is_last for label in labels[:-1]):
+        return None
+    return Finding("M-PANE-04", f"the pane labels of {name} neither start anew nor go on", (), show_items(panes))
+
+
+def _stamps_within(
+    name: str, windowing: Windowing, window: Window, given: Sequence[Item], panes: Sequence[Item]
+) -> Finding | None:
+    """A pane is stamped with the end of its window, or with the timestamp of one of its elements (M-HOLD-01, M-HOLD-04)."""
+    stamps = end_timestamps(window)
+    if windowing.output_time != "end_of_window":
+        stamps = stamps.union(*(item.timestamps for item in given if _within(item.window, window)))
+    for item in panes:
+        if not item.timestamps <= stamps:
+            return Finding(
+                "M-HOLD-04",
+                f"a pane of {name} is stamped with neither the end of its window nor one of its elements",
+                tuple(f"timestamp {stamp}" for stamp in sorted(stamps)[:6]),
+                show_items([item]),
+            )
+    return None
 
 
 def _is_hull(window: Window, protos: Sequence[IntervalWindow]) -> bool:

@@ -34,7 +34,7 @@ from conformance.oracle.trigger import can_finish_early, can_fire_early
 from conformance.oracle.windows import end_timestamps
 from conformance.wire.values import NO_FIRING, Pane, Timing, Window
 
-__all__ = ["Group", "judge_group", "numbering", "values_finding"]
+__all__ = ["Group", "judge_group", "numbering", "pane_of", "values_finding"]
 
 #: How many sub-multisets of one group's elements are tried for one pane of a combine.
 _MOST_CHOICES = 4096
@@ -348,8 +348,8 @@ def _impossible(group: Group) -> Finding:
     if len(labels) == 1 and labels[0].timing is Timing.EARLY and not can_fire_early(group.windowing.trigger):
         return Finding("M-BATCH-06", f"the only pane of {group.name} is EARLY, but its trigger cannot fire early", given, shown)
     for relaxed, rule, sentence in (
-        (Relaxed(timing=True), "M-PANE-03", f"the timings of the panes of {group.name} fit no run of its trigger"),
         (Relaxed(empty_panes=True), "M-PANE-06", f"{group.name} has a pane without new data that its strategy does not ask for"),
+        (Relaxed(timing=True), "M-PANE-03", f"the timings of the panes of {group.name} fit no run of its trigger"),
         (Relaxed(closing=True), "M-TRIG-35", f"{group.name} goes on after its trigger finished"),
         (
             Relaxed(losing=True),

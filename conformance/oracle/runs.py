@@ -24,8 +24,8 @@ from conformance.wire.values import Timing, Window
 
 __all__ = ["Fired", "Relaxed", "least_first_firing", "possible"]
 
-#: More processing time than any delay: one tick passes every target.
-_TICK = 10**12
+#: More processing time than any delay.
+_LONG = 10**12
 
 
 @frozen
@@ -61,9 +61,7 @@ class _At:
     phase: int = 0
     closed: bool = False
     non_early: bool = False
-    ticks: int = 0
-    #: an element arrived since the last tick, so that another may matter
-    stirred: bool = False
+    processing_time: int = 0
 
 
 def possible(windowing: Windowing, window: Window, total: int, panes: Sequence[Fired], relaxed: Relaxed | None = None) -> bool:
@@ -90,7 +88,7 @@ def least_first_firing(windowing: Windowing, window: Window, total: int) -> int:
 
 def _reachable(windowing: Windowing, window: Window, size: int) -> bool:
     state = triggers.arrive(windowing.trigger, triggers.start(windowing.trigger), size, Clock(False, 0))
-    return triggers.ready(windowing.trigger, state, Clock(False, _TICK))
+    return triggers.ready(windowing.trigger, state, Clock(False, _LONG))
 
 
 def _search(windowing: Windowing, window: Window, total: int, wanted: Sequence[Fired], relax: Relaxed) -> bool:
@@ -98,7 +96,7 @@ def _search(windowing: Windowing, window: Window, total: int, wanted: Sequence[F
     expires_at_end = expiry(window, windowing.allowed_lateness) == max_timestamp(window)
 
     def clock(at: _At) -> Clock:
-        return Clock(at.phase > 0, at.ticks * _TICK)
+        return Clock(at.phase > 0, at.processing_time)
 
     def emit(at: _At, timings: set[Timing], *, last: bool) -> list[_At]:
         """What may follow a firing: the pane accounted for, or nothing where an empty one is not (or need not be) emitted."""
@@ -138,9 +136,10 @@ def _search(windowing: Windowing, window: Window, total: int, wanted: Sequence[F
                 out.append(attrs.evolve(at, waiting=at.waiting - size))  # M-TRIG-35
                 continue
             state = triggers.arrive(trigger, at.state, size, clock(at))
-            out.append(attrs.evolve(at, state=state, waiting=at.waiting - size, new=at.new + size, stirred=True))
-        if at.stirred:
-            out.append(attrs.evolve(at, ticks=at.ticks + 1, stirred=False))
+            out.append(attrs.evolve(at, state=state, waiting=at.waiting - size, new=at.new + size))
+        # Only passing some target makes a difference; the clock stands still otherwise.
+        waited_for = {target for target in triggers.targets(trigger, at.state) if target >= at.processing_time}
+        out += [attrs.evolve(at, processing_time=target + 1) for target in waited_for]
         if at.waiting == 0 and at.phase == 0:
             if not expires_at_end:
                 past_end = attrs.evolve(at, phase=1)

@@ -28,7 +28,19 @@ from conformance.oracle.program import (
     Trigger,
 )
 
-__all__ = ["Clock", "State", "arrive", "can_finish_early", "can_fire_early", "continuation", "fire", "merge", "ready", "start"]
+__all__ = [
+    "Clock",
+    "State",
+    "arrive",
+    "can_finish_early",
+    "can_fire_early",
+    "continuation",
+    "fire",
+    "merge",
+    "ready",
+    "start",
+    "targets",
+]
 
 
 @frozen
@@ -168,6 +180,13 @@ def fire(trigger: Trigger, state: State, clock: Clock) -> State:
             return _with_part(state, 0, start(sub) if after.finished else after)
         case _:
             return done  # AfterCount, both processing times, AfterAll and AfterAny finish by firing
+
+
+def targets(trigger: Trigger, state: State) -> frozenset[int]:
+    """The processing times that some part of the trigger waits for."""
+    below = [targets(part, sub) for part, sub in zip(_parts(trigger), state.parts, strict=True)]
+    own = {state.number} if isinstance(trigger, AfterProcessingTime) and state.number is not None else set[int]()
+    return frozenset(own).union(*below)
 
 
 def merge(trigger: Trigger, states: Sequence[State], clock: Clock) -> State:
