@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ class ArtifactStore:
         self._root = tempfile.TemporaryDirectory(prefix="beam-conformance-artifacts-")
         self.sessions: dict[str, Session] = {}
         self._files: dict[str, Path] = {}
+        self._numbers = itertools.count(1)
 
     def close(self) -> None:
         """Removes everything."""
@@ -62,9 +64,15 @@ class ArtifactStore:
                 if dependencies:
                     session.wanted[environment_id, number] = dependencies
 
+    def forget(self, job_id: str) -> None:
+        """Removes the files of a job that has ended."""
+        self.sessions.pop(job_id, None)
+        for name in [name for name in self._files if name.startswith(f"{job_id}/")]:
+            self._files.pop(name).unlink(missing_ok=True)
+
     def missing(self, job_id: str) -> list[str]:
         """What was declared and not staged."""
-        session = self.sessions[job_id]
+        session = self.sessions.get(job_id, Session())
         return [
             f"{environment_id}: {artifact.type_urn}"
             for key, artifacts in session.wanted.items()
@@ -80,7 +88,7 @@ class ArtifactStore:
 
     def writer(self, name: str) -> ArtifactWriter:
         """A new file of the store."""
-        path = Path(self._root.name) / f"{len(self._files)}"
+        path = Path(self._root.name) / f"{next(self._numbers)}"
         self._files[name] = path
         return ArtifactWriter(name, path)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from conformance.runner.engine_events import (
 from conformance.runner.fnapi import BundleError, FnApi, Worker, WorkerLost
 from conformance.runner.metrics import MetricTable
 from conformance.runner.options import Options
+from conformance.runner.plan import Plan
 from conformance.runner.provision import provision_info
 from conformance.runner.rules import Rules
 from conformance.runner.workers import Launcher
@@ -67,6 +69,7 @@ class Driver:
     def __init__(self, job: Job, fnapi: FnApi, artifacts: ArtifactStore, rules: Rules, url: str, options: Options) -> None:
         self._job = job
         self._fnapi = fnapi
+        self._artifacts = artifacts
         self._plan = job.plan
         self._stages = {stage.id: stage for stage in job.plan.stages()}
         self._engine = Engine(job.plan, rules, page_bytes=options.state_page_bytes)
@@ -82,6 +85,7 @@ class Driver:
         self._progress: dict[str, list[Any]] = {}
         self._workers_of: dict[str, Worker] = {}
         self._stopped = asyncio.Event()
+        self._completed = False
         for number, (environment_id, environment) in enumerate(job.plan.environments.items(), 1):
             worker = Worker(f"{job.id}-worker-{number}", environment_id, job.plan.descriptors, self._engine.state, self._log)
             dependencies = artifacts.staged(job.id, environment_id, environment)
@@ -109,15 +113,17 @@ class Driver:
             self._finish(JobFailed(str(error)))
 
     def cancel(self) -> None:
-        """Stops the job: no answer of a running bundle counts any more (P-JOB-08)."""
+        """Stops the job: no answer of a running bundle counts any more (P-JOB-08). One that is through stays so."""
+        if self._engine.finished:
+            if self._completed:
+                self._job.move(S.DONE)
+            return
         self._job.move(S.CANCELLING)
         self._dispatch(CancelRequested())
 
     async def ended(self) -> None:
         """Waits until workers are stopped and streams closed."""
         await self._stopped.wait()
-        if self._closing:
-            await asyncio.wait(set(self._closing))
 
     def _spawn(self, work: Coroutine[Any, Any, None], bag: set[asyncio.Task[Any]]) -> None:
         task = asyncio.ensure_future(work)
@@ -134,7 +140,7 @@ class Driver:
             commands = self._engine.handle(event, self._now())
         except Exception as error:
             self._engine.finished = True
-            commands = [JobFailed(f"the reference runner has a defect: {type(error).__name__}: {error}; please report it")]
+            commands = [JobFailed(_defect(error))]
         for command in commands:
             self._execute(command)
 
@@ -167,6 +173,8 @@ class Driver:
         except WorkerLost as error:
             self._failed.add(self._progress.pop(command.bundle, ()))
             self._dispatch(BundleFailed(command.bundle, str(error)))
+        except Exception as error:
+            self._dispatch(BundleFailed(command.bundle, _defect(error)))
         else:
             self._progress.pop(command.bundle, None)
             self._measure(worker, response)
@@ -266,7 +274,8 @@ class Driver:
         """Says how the job ended, ends Control, then StopWorker, then whatever streams are left (P-CH-11, P-ENV-03)."""
         for task in list(self._bundles):
             task.cancel()
-        if isinstance(command, JobDone) and self._tasks:
+        self._completed = isinstance(command, JobDone)
+        if self._completed and self._tasks:
             await asyncio.wait(set(self._tasks), timeout=GRACE)
         for task in list(self._tasks):
             task.cancel()
@@ -282,19 +291,35 @@ class Driver:
         launchers = list(self._launchers.values())
         for launcher in launchers:
             launcher.worker.end()
-        stops = [asyncio.ensure_future(launcher.stop(GRACE)) for launcher in launchers]
-        if stops:
-            await asyncio.wait(stops, timeout=GRACE if isinstance(command, JobDone) else None)
-        self._job.move(S.DONE)  # no move if the job failed or was cancelled
-        self._stopped.set()
+        await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
+        if self._completed:
+            self._job.move(S.DONE)
         idle = [asyncio.ensure_future(launcher.worker.idle.wait()) for launcher in launchers]
         if idle:
-            await asyncio.wait([*idle, *stops], timeout=GRACE)
+            await asyncio.wait(idle, timeout=GRACE)
         for waiting in idle:
             waiting.cancel()
         for launcher in launchers:
             launcher.worker.release()
             self._fnapi.workers.pop(launcher.worker.id, None)
+        await asyncio.gather(*(launcher.reap(GRACE) for launcher in launchers))
+        self._forget()
+        self._stopped.set()
+
+    def _forget(self) -> None:
+        """Lets go of what only a running job needs; states, messages, metrics and the pipeline stay (P-JOB-10)."""
+        nothing = Plan((), {}, {}, {})
+        self._engine = Engine(nothing)
+        self._engine.finished = True
+        self._plan = self._job.plan = nothing
+        self._launchers, self._stages = {}, {}
+        self._artifacts.forget(self._job.id)
+
+
+def _defect(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__}: {error} ({where.name}, {where.filename}:{where.lineno})"
+    return f"the reference runner has a defect: {what}; please report it"
 
 
 def _named(worker: Worker, data: dict[str, bytes]) -> list[Any]:

@@ -108,6 +108,8 @@ def leaves(components: Any, roots: list[str]) -> Iterator[Leaf]:
     def environment_of(transform: Any) -> str:
         if transform.environment_id:
             return str(transform.environment_id)
+        if transform.spec.urn == T.ASSIGN_WINDOWS and not transform.subtransforms:
+            return _windowing_environment(transform, components)
         for child in transform.subtransforms:
             if found := environment_of(transforms[child]):
                 return found
@@ -135,6 +137,15 @@ def leaves(components: Any, roots: list[str]) -> Iterator[Leaf]:
 
     for root in roots:
         yield from visit(root)
+
+
+def _windowing_environment(transform: Any, components: Any) -> str:
+    """Who runs a WindowInto that names no environment (P-PIPE-04): that of its strategy, or the only one there is."""
+    for collection in transform.outputs.values():
+        strategy = components.windowing_strategies[components.pcollections[collection].windowing_strategy_id]
+        if strategy.environment_id:
+            return str(strategy.environment_id)
+    return str(next(iter(components.environments))) if len(components.environments) == 1 else ""
 
 
 def counts_elements(trigger: Any) -> bool:

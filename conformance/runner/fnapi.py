@@ -81,17 +81,19 @@ class Worker:
         descriptors: Mapping[str, Any],
         state_of: Callable[[str], BundleState | None],
         log: Callable[[Any], None],
+        reconnect: float = 10.0,
     ) -> None:
         self.id = worker_id
         self.environment_id = environment_id
         self.descriptors = descriptors
         self.state_of = state_of
         self.log = log
+        self.reconnect = reconnect
         self.provision: Any = None
         self.connected = asyncio.Event()
         self.failure: str | None = None
         self.ending = False
-        self.streams = 0
+        self.streams: set[asyncio.Task[Any]] = set()
         self.idle = asyncio.Event()
         self.idle.set()
         self.control_out: asyncio.Queue[Any] = asyncio.Queue()
@@ -101,6 +103,11 @@ class Worker:
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._questions = 0
         self._control: object | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages speak of it."""
+        return f"worker {self.id} of environment {self.environment_id}"
 
     # ---- asking
 
@@ -121,6 +128,11 @@ class Worker:
 
     async def process(self, command: RunBundle, node: StageNode) -> tuple[Any, BundleIO]:
         """Runs a bundle to its end. Raises BundleError with the SDK's text, or WorkerLost."""
+        if not self.connected.is_set():  # lost while it had nothing to do: its boot program may restart it (P-BOOT-08)
+            try:
+                await asyncio.wait_for(self.connected.wait(), self.reconnect)
+            except TimeoutError:
+                raise WorkerLost(f"{self.name} went away and did not come back within {self.reconnect:g} s") from None
         bundle = BundleIO(command, node)
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
@@ -206,24 +218,36 @@ class Worker:
         self.control_out.put_nowait(None)
 
     def release(self) -> None:
-        """Ends what streams are left."""
-        self.data_out.put_nowait(None)
+        """Ends what streams are left, and forgets the job."""
         self.lost("the job has ended", final=True)
+        for stream in self.streams:
+            stream.cancel()
+        self.descriptors, self.state_of, self.log = {}, lambda _: None, lambda _: None
 
     # ---- streams
 
-    def opened(self) -> None:
-        self.streams += 1
+    async def serve(self, stream: Any) -> None:
+        """Runs the handler of a stream, known to this worker until it ends."""
+        task = asyncio.ensure_future(stream)
+        self.streams.add(task)
         self.idle.clear()
-
-    def closed(self) -> None:
-        self.streams -= 1
-        if self.streams == 0:
-            self.idle.set()
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not task.cancelled():  # the client went: its handler has to end too
+                task.cancel()
+                raise
+        finally:
+            self.streams.discard(task)
+            if not self.streams:
+                self.idle.set()
 
     async def control(self, requests: Any, context: Any) -> None:
         """Serves one Control stream."""
         mine = self._control = object()
+        if self.ending:
+            return
+        questions = self.control_out
         self.connected.set()
 
         async def read() -> None:
@@ -231,12 +255,11 @@ class Worker:
                 self.answered(response)
 
         try:
-            await _duplex(read(), self.control_out, context)
+            await _duplex(read(), questions, context)
         finally:
             if self._control is mine and not self.ending:
-                self.lost(
-                    f"worker {self.id} of environment {self.environment_id} ended its Control stream in the middle of the job"
-                )
+                self.control_out = asyncio.Queue()
+                self.lost(f"{self.name} ended its Control stream in the middle of the job")
 
     async def data(self, requests: Any, context: Any) -> None:
         """Serves one Data stream."""
@@ -249,9 +272,7 @@ class Worker:
             await _duplex(read(), self.data_out, context)
         finally:
             if not self.ending and self.bundles:
-                self.lost(
-                    f"worker {self.id} of environment {self.environment_id} ended its Data stream in the middle of a bundle"
-                )
+                self.lost(f"{self.name} ended its Data stream in the middle of a bundle")
 
 
 async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:
@@ -289,7 +310,7 @@ class FnApi:
 
     async def Control(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)
-        await _serving(worker, worker.control(requests, context))
+        await worker.serve(worker.control(requests, context))
 
     async def GetProcessBundleDescriptor(self, request: Any, context: Any) -> Any:
         worker = await self.worker_of(context)
@@ -300,7 +321,7 @@ class FnApi:
 
     async def Data(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)
-        await _serving(worker, worker.data(requests, context))
+        await worker.serve(worker.data(requests, context))
 
     async def State(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)
@@ -314,7 +335,7 @@ class FnApi:
                 else:
                     await context.write(state.answer(request))
 
-        await _serving(worker, serve())
+        await worker.serve(serve())
 
     async def Logging(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)
@@ -324,12 +345,4 @@ class FnApi:
                 for entry in entries.log_entries:
                     worker.log(entry)
 
-        await _serving(worker, serve())
-
-
-async def _serving(worker: Worker, stream: Any) -> None:
-    worker.opened()
-    try:
-        await stream
-    finally:
-        worker.closed()
+        await worker.serve(serve())

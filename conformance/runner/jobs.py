@@ -29,6 +29,8 @@ S = job_pb2.JobState
 TERMINAL = {S.DONE, S.FAILED, S.CANCELLED, S.DRAINED, S.UPDATED}
 #: Messages below WARNING are kept up to this number, so that a chatty worker does not fill the runner's memory.
 KEPT_MESSAGES = 20_000
+#: Finished jobs that clients may still ask about (P-JOB-10).
+KEPT_JOBS = 100
 
 
 class Job:
@@ -140,20 +142,29 @@ class JobService:
         plan = graph.plan(request.pipeline, resolved, self.url)
         job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, plan)
         self.jobs[job_id] = job
+        self._retire()
         self._artifacts.expect(job_id, request.pipeline.components.environments)
         response = job_pb2.PrepareJobResponse(preparation_id=job_id, staging_session_token=job_id)
         response.artifact_staging_endpoint.url = self.url
         return response
 
+    def _retire(self) -> None:
+        """Forgets the oldest finished jobs beyond what is kept."""
+        finished = [job_id for job_id, job in self.jobs.items() if job.state in TERMINAL]
+        for job_id in finished[: max(0, len(finished) - KEPT_JOBS)]:
+            del self.jobs[job_id]
+
     async def Run(self, request: Any, context: Any) -> Any:
         job = await self._job(request.preparation_id, context)
-        missing = self._artifacts.missing(job.id)
+        missing = self._artifacts.missing(job.id) if job.driver is None else []
         if missing:
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"{len(missing)} artifact(s) were never staged: {', '.join(missing)}; stage them at artifact_staging_endpoint first",
             )
-        if job.driver is None and job.state == S.STOPPED:
+        if job.driver is None and job.state != S.STOPPED:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{job.id} was cancelled before it ran; prepare it again")
+        if job.driver is None:
             job.driver = Driver(job, self._fnapi, self._artifacts, self._rules(), self.url, Options.read(job.options))
             job.driver.start()
         return job_pb2.RunJobResponse(job_id=job.id)

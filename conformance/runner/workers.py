@@ -133,20 +133,24 @@ class Launcher:
         self._output.seek(max(0, self._output.tell() - TAIL_BYTES))
         return str(self._output.read().decode(errors="replace")) or "(nothing)"
 
-    async def stop(self, grace: float) -> None:
-        """StopWorker once for each successful StartWorker (P-ENV-03); processes get `grace` seconds to end by themselves."""
+    async def stop_pooled(self, grace: float) -> None:
+        """StopWorker, once for each successful StartWorker (P-ENV-03)."""
         if self._pool is not None:
             if self._started:
                 with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
                     await self._pool.StopWorker(fn_pb2.StopWorkerRequest(worker_id=self.worker.id), timeout=grace)
             await self._channel.close()
-        if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), grace)
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
-                await self._process.wait()
-            if self._watch is not None:
-                await self._watch
-            self._output.close()
+
+    async def reap(self, grace: float) -> None:
+        """A process gets `grace` seconds to end by itself, its Control stream having ended."""
+        if self._process is None:
+            return
+        try:
+            await asyncio.wait_for(self._process.wait(), grace)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        if self._watch is not None:
+            await self._watch
+        self._output.close()
