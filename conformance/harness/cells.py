@@ -79,6 +79,10 @@ class CombiningState:
     def read(self) -> Any:
         return self._fn.extract(self._fn.merge(self._bag.read()))
 
+    def accumulators(self) -> list[Any]:
+        """The accumulators as they are kept; none in a cell that was never written, or was cleared."""
+        return self._bag.read()
+
     def add(self, value: Any) -> None:
         self._bag.add(self._fn.add(self._fn.create(), value))
 
@@ -258,7 +262,7 @@ class SideInput:
         self, state: BundleState, coder: coders.Coder, transform_id: str, side_input_id: str, window: bytes, bulk: bool
     ) -> None:
         self._state, self._coder, self._bulk = state, coder, bulk
-        self._where = {"transform_id": transform_id, "side_input_id": side_input_id, "window": window}
+        self._where: dict[str, Any] = {"transform_id": transform_id, "side_input_id": side_input_id, "window": window}
 
     def values(self) -> list[Any]:
         """All elements (iterable access)."""
