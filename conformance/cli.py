@@ -129,13 +129,14 @@ def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> 
 def _conclude(code: int, progress: Any, directory: Path, baseline_file: str | None, console: Any) -> int:
     """Print what was found; the answer is the exit code."""
     from conformance.report import baseline, results, summary
+    from conformance.suite import ledger
 
     for text in progress.collection_errors:
         click.echo(text, err=True)
     recorder = progress.recorder
     if recorder is not None and recorder.output is not None and recorder.counts:
         read = results.read(directory / "results.jsonl")
-        summary.show(read, console)
+        console.print(summary.render(read, ledger.load()))
         console.print(f"page: {directory / 'index.html'}", highlight=False, soft_wrap=True)
     if progress.fatal is not None:
         click.echo(f"Error: {progress.fatal}", err=True)

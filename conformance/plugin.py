@@ -158,7 +158,8 @@ class SuiteSession:
             return
         if not self.is_worker:
             try:
-                self.recorder = Recorder(self.settings, expected=len(ours))
+                modes = tuple(mode for mode in self.settings.modes if any(mode in mark.modes for _, mark in ours))
+                self.recorder = Recorder(self.settings, expected=len(ours), modes=modes)
             except OSError as error:
                 pytest.exit(f"cannot write the report: {error}; choose another directory with --beam-report", returncode=4)
         if self.is_controller:

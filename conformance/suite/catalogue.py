@@ -78,7 +78,8 @@ def unmatched() -> tuple[list[str], list[str]]:
 def _rules_by_leaf() -> dict[str, list[Any]]:
     result: dict[str, list[Any]] = {}
     for rule in invariants.CATALOGUE.values():
-        result.setdefault(rule.leaf, []).append(rule)
+        for leaf in rule.leaves:
+            result.setdefault(leaf, []).append(rule)
     return result
 
 
@@ -141,7 +142,7 @@ def show_lines(name: str) -> Iterator[str]:
         return
     leaf_id, _, slug = name.partition("/")
     name = f"{leaf_id.upper()}/{slug}"
-    rule = next((r for r in invariants.CATALOGUE.values() if f"{r.leaf}/{r.id.lower()}" == name), None)
+    rule = next((r for r in invariants.CATALOGUE.values() if leaf_id.upper() in r.leaves and r.id.lower() == slug), None)
     if rule is not None:
         yield f"{name}  ({rule.level}, always on, side {'runner' if rule.side == 'R' else 'harness'})"
         yield f"  {rule.statement}"

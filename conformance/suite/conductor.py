@@ -129,9 +129,15 @@ class Conductor:
     def invariants(self) -> list[dict[str, Any]]:
         """What the always-on invariants saw in this process, one entry a rule, JSON-able."""
         violations: dict[str, list[dict[str, Any]]] = {}
-        for finding, label in self.runner.findings:
-            violations.setdefault(finding.invariant, []).append(
-                {"statement": finding.statement, "evidence": str(finding.evidence)[:2000], "seq": finding.seq, "job": label}
+        for breach in self.runner.breaches:
+            violations.setdefault(breach.finding.invariant, []).append(
+                {
+                    "statement": breach.finding.statement,
+                    "evidence": str(dict(breach.finding.evidence))[:2000],
+                    "seq": breach.finding.seq,
+                    "job": breach.job,
+                    "transcript": breach.around,
+                }
             )
         return [
             {"invariant": name, "checked": self.runner.checked.get(name, 0), "violations": violations.get(name, [])}
@@ -180,40 +186,38 @@ def merge_invariants(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str
 
 
 def invariant_results(merged: Sequence[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
-    """Result lines of the always-on invariants: one for each rule that some job exercised or broke."""
-    book = ledger.load()
-    lines = []
-    for entry in merged:
-        rule = invariants.CATALOGUE[entry["invariant"]]
-        leaf = book.leaf(rule.leaf)
-        first = entry["violations"][0] if entry["violations"] else None
-        if first is None:
-            verdict = Verdict.PASS
-        else:
-            verdict = Verdict.WRONG if rule.side == "R" else Verdict.ERROR
-        message = ""
-        if first is not None:
-            ours = "" if rule.side == "R" else "our own fault, please report it: "
-            message = f"{ours}{first['statement']} ({entry['count']} times in {entry['checked']} looks, first in {first['job']})"
-        line = {
-            "assertion": f"{leaf.id}/{rule.id.lower()}",
-            "leaf": leaf.id,
-            "tier": leaf.tier,
-            "level": "MUST" if rule.level == "MUST" else "SHOULD",
-            "mode": settings.modes[0],
-            "sdk": settings.sdk,
-            "verdict": verdict.value,
-            "seconds": 0.0,
-            "phase": "",
-            "message": message,
-            "rule": rule.id,
-            "expected": rule.statement,
-            "observed": first["statement"] if first else None,
-            "statement": f"Always on: {rule.statement}",
-            "evidence": {"command": reproduce(settings, f"{leaf.id}/"), "checked": entry["checked"]},
-        }
-        if first is not None:
-            line["evidence"]["violations"] = entry["violations"]
-            line["evidence"]["mark_seq"] = first["seq"]
-        lines.append(line)
-    return lines
+    """Result lines of the always-on invariants: for each rule that some job exercised or broke, one a leaf that it speaks to."""
+    return [
+        _invariant_line(entry, rule, leaf, settings)
+        for entry in merged
+        for rule in [invariants.CATALOGUE[entry["invariant"]]]
+        for leaf in rule.leaves
+    ]
+
+
+def _invariant_line(entry: dict[str, Any], rule: invariants.Rule, leaf_id: str, settings: Settings) -> dict[str, Any]:
+    leaf = ledger.load().leaf(leaf_id)
+    first = entry["violations"][0] if entry["violations"] else None
+    evidence: dict[str, Any] = {"command": reproduce(settings, f"{leaf.id}/"), "checked": entry["checked"]}
+    verdict, message = Verdict.PASS, f"held in all of {entry['checked']} looks"
+    if first is not None:
+        ours = "" if rule.side == "R" else "our own fault, please report it: "
+        verdict = Verdict.WRONG if rule.side == "R" else Verdict.ERROR
+        message = f"{ours}{first['statement']} ({entry['count']} times in {entry['checked']} looks; first in {first['job']})"
+        evidence |= {"violations": entry["violations"], "transcript": first["transcript"], "mark_seq": first["seq"]}
+    return {
+        "assertion": f"{leaf.id}/{rule.id.lower()}",
+        "leaf": leaf.id,
+        "tier": leaf.tier,
+        "level": rule.finding_level,
+        "mode": settings.modes[0],
+        "sdk": settings.sdk,
+        "verdict": verdict.value,
+        "phase": "",
+        "message": message,
+        "rule": " ".join([rule.id, *rule.rules]),
+        "statement": f"Always on: {rule.statement}",
+        "expected": rule.statement if first else None,
+        "observed": first["statement"] if first else None,
+        "evidence": evidence,
+    }

@@ -10,11 +10,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from attrs import frozen
+
 from conformance.endpoints import Endpoint, JobClient, errors
 from conformance.endpoints.outcome import JobOutcome
 from conformance.endpoints.refusal import Ending, classify
 from conformance.harness import Session, invariants
 from conformance.harness.invariants import Finding
+from conformance.harness.transcript import Transcript
 from conformance.pipeline import Program, pack
 from conformance.suite.case import Case
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
@@ -25,6 +28,26 @@ from conformance.wire.api import pipeline_pb2 as pb
 __all__ = ["RunnerUnderTest"]
 
 
+#: Of so many breaches of one invariant the messages around are kept.
+KEPT_BREACHES = 3
+#: How many messages before and after the first wrong one are kept.
+AROUND = 30
+
+
+@frozen
+class Breach:
+    """A finding of an always-on invariant, the job it was seen in, and the messages around the first wrong one."""
+
+    finding: Finding
+    job: str
+    around: list[dict[str, Any]]
+
+
+def events_around(transcript: Transcript, seq: int) -> list[dict[str, Any]]:
+    """The events near `seq`, as JSON-able data."""
+    return [event.to_json() for event in transcript.events() if abs(event.seq - seq) <= AROUND]
+
+
 class RunnerUnderTest:
     """The endpoint under test as the suite uses it: sessions, jobs, packs; every job's transcript is checked here."""
 
@@ -33,7 +56,7 @@ class RunnerUnderTest:
         self.settings = settings
         self.pack_size = pack_size
         #: Violations of always-on invariants, over all jobs, and how often each rule had something to look at.
-        self.findings: list[tuple[Finding, str]] = []
+        self.breaches: list[Breach] = []
         self.checked: Counter[str] = Counter()
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
@@ -188,8 +211,12 @@ class RunnerUnderTest:
     # -- health and invariants
 
     def _check(self, session: Session, pipeline: pb.Pipeline, label: str) -> None:
-        self.checked.update(invariants.checked(session.transcript))
-        self.findings.extend((finding, label) for finding in invariants.check(session.transcript, pipeline))
+        findings, checked = invariants.judge(session.transcript, pipeline)
+        self.checked.update(checked)
+        for finding in findings:
+            kept = sum(breach.finding.invariant == finding.invariant for breach in self.breaches)
+            around = events_around(session.transcript, finding.seq) if kept < KEPT_BREACHES else []
+            self.breaches.append(Breach(finding, label, around))
 
     def _ensure_alive(self) -> None:
         if self.endpoint.alive():

@@ -29,8 +29,10 @@ BEAM_VERSION = "2.77"
 class Recorder:
     """The results of one run; writes nothing when the settings name no output directory. Raises OSError if it cannot write."""
 
-    def __init__(self, settings: Settings, expected: int) -> None:
+    def __init__(self, settings: Settings, expected: int, modes: tuple[str, ...]) -> None:
         self.settings = settings
+        #: The modes in which anything was selected.
+        self.modes = modes
         #: How many tests were selected.
         self.selected = expected
         self.counts: Counter[str] = Counter()
@@ -61,7 +63,7 @@ class Recorder:
                 seed=self.settings.seed,
                 command=self.settings.command,
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
-                modes=self.settings.modes,
+                modes=self.modes,
                 selected=self.selected,
                 selection=self.settings.selection,
                 shard="/".join(map(str, self.settings.shard or ())),

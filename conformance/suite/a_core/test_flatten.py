@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.pipeline import Fn, coders, windowing
+from conformance.pipeline import ENVIRONMENT, Fn, coders, windowing
 from conformance.suite.a_core.functions import add
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing.reading import SECOND, bounds
@@ -89,7 +89,7 @@ def test_empty_input_among_others(case: Case) -> Scenario:
 def test_inputs_of_different_coders(case: Case) -> Scenario:
     numbers = case.program.create([1, 300], coder=coders.VARINT, name="numbers")
     texts = case.program.create([2, 400], coder=coders.JSON, name="texts")
-    case.program.flatten([texts, numbers], coder=coders.JSON).observe("out")
+    case.program.flatten([texts, numbers], coder=coders.JSON, environment=ENVIRONMENT).observe("out")
     run = yield
     same(run.sorted_values("out"), [1, 2, 300, 400], rule="M-XF-11")
 
@@ -98,7 +98,7 @@ def test_inputs_of_different_coders(case: Case) -> Scenario:
 def test_output_of_another_coder(case: Case) -> Scenario:
     first = case.program.create([1, 300], coder=coders.JSON, name="first")
     second = case.program.create([None, 400], coder=coders.nullable(coders.VARINT), name="second")
-    case.program.flatten([first, second], coder=coders.nullable(coders.JSON)).observe("out")
+    case.program.flatten([first, second], coder=coders.nullable(coders.JSON), environment=ENVIRONMENT).observe("out")
     run = yield
     same_multiset(run.values("out"), [1, 300, None, 400], rule="M-XF-11")
 
@@ -107,7 +107,7 @@ def test_output_of_another_coder(case: Case) -> Scenario:
 def test_transcoded_keys_group(case: Case) -> Scenario:
     first = case.program.create([("a", 1), ("b", 2)], coder=coders.kv(coders.STRING, coders.VARINT), name="first")
     second = case.program.create([("a", 3)], coder=JSON_PAIRS, name="second")
-    case.program.flatten([first, second], coder=JSON_PAIRS).group_by_key().observe("out")
+    case.program.flatten([first, second], coder=JSON_PAIRS, environment=ENVIRONMENT).group_by_key().observe("out")
     run = yield
     same_multiset([(key, sorted(values)) for key, values in run.values("out")], [("a", [1, 3]), ("b", [2])], rule="M-XF-11")
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from conformance.harness import CombineFn, Context, DoFn, combine_fn, dofn
+from conformance.harness.api import CombineFn, DoFn
+from conformance.harness.context import Context
+from conformance.harness.functions import combine_fn, dofn
 
 __all__ = ["MAPS"]
 

@@ -21,6 +21,7 @@ from conformance.suite.checks import Wrong
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.generated import functions  # noqa: F401  (registers the functions that programs name)
 from conformance.suite.generated.compile import compile_program, seen_by
+from conformance.suite.outcomes import JobEndedBadly
 from conformance.suite.run import Run
 
 __all__ = ["check_programs", "for_all", "run_programs"]
@@ -63,7 +64,11 @@ def _database(runner: RunnerUnderTest) -> ExampleDatabase | None:
 def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: str) -> None:
     """Run the programs, in one job if they are several, and judge each. Raises Wrong for the first that is not admissible."""
     __tracebackhide__ = True
-    for program, observed in run_programs(runner, programs, label):
+    try:
+        observations = run_programs(runner, programs, label)
+    except JobEndedBadly as error:
+        raise JobEndedBadly(f"{error} (programs: {[program.to_json() for program in programs]})") from None
+    for program, observed in observations:
         verdict = judge(program, observed)
         if not verdict.ok:
             raise Wrong(
