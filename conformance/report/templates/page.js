@@ -166,8 +166,10 @@
     const place = at();
     if (!place) { if (panel.open) panel.close(); return; }
     opener = $(`#${place[0]} .cell[data-c="${place[1]}"]`);
-    $(".panel").replaceChildren(...contents(...place));
+    $(".panel").replaceChildren();
+    put($(".panel"), {}, contents(...place));
     if (!panel.open) panel.showModal();
+    $("#panel-title").focus();
     panel.scrollTop = 0;
     for (const marked of $$(".marked", panel)) centre(marked);
   }
@@ -191,7 +193,7 @@
     const next = neighbours(leaf)[by < 0 ? 0 : 1];
     if (next) go(next, column);
   }
-  function go(leaf, column) { state.cell = `${leaf}@${column}`; remember(false); open(); $("#panel-title").focus(); }
+  function go(leaf, column) { state.cell = `${leaf}@${column}`; remember(false); open(); }
   function find(words) { panel.close(); filter({ q: words, v: [], t: "", a: "" }); $("#q").focus(); }
 
   function rules(list) {
