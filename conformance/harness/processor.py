@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Processor"]
 
 _T = urns.Transform
-#: What executes a URN; everything else passes its elements on.
+#: What executes a URN. A transform without one, such as an empty composite, passes its elements on.
 OPERATIONS: dict[str, type[Operation]] = {
     urns.Runner.DATA_SOURCE: Source,
     urns.Runner.DATA_SINK: Sink,
@@ -41,6 +41,15 @@ OPERATIONS: dict[str, type[Operation]] = {
 }
 
 
+def _operation(urn: str, transform_id: str) -> type[Operation]:
+    """What executes `urn`. Raises RemoteProtocolError for one that no environment of ours declares."""
+    if urn and urn not in OPERATIONS:
+        raise RemoteProtocolError(
+            f"no SDK can run transform {transform_id!r}: its URN {urn} is unknown here (P-PIPE-04, M-XF-16)"
+        )
+    return OPERATIONS.get(urn, operations.Identity)
+
+
 class Processor:
     """The operations of one stage; used by one bundle at a time, and again by the next (setup and teardown once)."""
 
@@ -50,8 +59,7 @@ class Processor:
         self.collections: dict[str, Output] = {}
         for transform_id in plan.order:
             node = plan.nodes[transform_id]
-            kind = OPERATIONS.get(node.proto.spec.urn, operations.Identity)
-            self.ops[transform_id] = kind(node, plan, registry)
+            self.ops[transform_id] = _operation(node.proto.spec.urn, transform_id)(node, plan, registry)
         for op in self.ops.values():
             for local, collection in op.node.proto.outputs.items():
                 output = self.collections.get(collection)
