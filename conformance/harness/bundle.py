@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from conformance.harness import metrics as m
 from conformance.harness.data import FLUSH_BYTES, Inbox, Lost
 from conformance.harness.errors import LocalProtocolError, RemoteProtocolError
-from conformance.harness.gates import Gates
+from conformance.harness.gates import Counters, Gates
 from conformance.harness.metrics import BundleMetrics
 from conformance.harness.observations import Observation
 from conformance.harness.operations import Clock, Source
@@ -38,12 +38,13 @@ class Run:
         *,
         state: BundleState,
         gates: Gates,
+        counters: Counters,
         log: Callable[[str, str, str, str], None],
         send: Callable[[str, fn_pb2.Elements], None],
         bulk_side_inputs: bool = False,
     ) -> None:
         self.instruction_id, self.worker_id = instruction_id, worker_id
-        self.state, self.gates = state, gates
+        self.state, self.gates, self.counters = state, gates, counters
         self.bulk_side_inputs = bulk_side_inputs
         self.metrics = BundleMetrics()
         self.observations: list[Observation] = []

@@ -7,7 +7,7 @@ from collections import Counter
 
 from conformance.harness.errors import BundleAborted
 
-__all__ = ["Gates"]
+__all__ = ["Counters", "Gates"]
 
 
 class Gates:
@@ -53,3 +53,17 @@ class Gates:
         with self._condition:
             self._all_open = True
             self._condition.notify_all()
+
+
+class Counters:
+    """Counts by name that outlive bundles and function instances."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def next(self, name: str) -> int:
+        """1 for the first call with `name`, 2 for the second, …"""
+        with self._lock:
+            self._counts[name] += 1
+            return self._counts[name]

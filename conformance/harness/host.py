@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from conformance.harness import capabilities
 from conformance.harness.errors import LocalProtocolError, RemoteProtocolError
 from conformance.harness.functions import LIBRARY, Library
-from conformance.harness.gates import Gates
+from conformance.harness.gates import Counters, Gates
 from conformance.harness.observations import Sink
 from conformance.harness.script import Script
 from conformance.harness.transcript import Transcript
@@ -29,6 +29,7 @@ class Host:
         self.transcript = Transcript()
         self.script = Script()
         self.gates = Gates()
+        self.counters = Counters()
         #: The library of functions, and what this session adds to it.
         self.functions = Library(LIBRARY)
         #: Connect Logging when it is offered; call provision when it is offered.

@@ -37,7 +37,7 @@ class LogStream:
         """One entry. Raises ValueError for a severity that does not exist."""
         now = time.time()
         entry = fn_pb2.LogEntry(
-            severity=fn_pb2.LogEntry.Severity.Enum.Value(severity),
+            severity=severity,
             timestamp=google_pb2.Timestamp(seconds=int(now), nanos=int(now % 1 * 1e9)),
             message=message,
             instruction_id=instruction_id,

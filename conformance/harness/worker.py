@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 import traceback
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -14,7 +13,9 @@ from conformance.harness import metrics
 from conformance.harness.bundle import Run
 from conformance.harness.data import DataPlane
 from conformance.harness.errors import BundleAborted, FunctionError, LocalProtocolError, RemoteProtocolError
+from conformance.harness.faults import tamper
 from conformance.harness.functions.registry import Registry
+from conformance.harness.inquiries import Inquiries
 from conformance.harness.logs import LogStream
 from conformance.harness.operations import Source
 from conformance.harness.plan import Plan
@@ -25,8 +26,8 @@ from conformance.harness.status import StatusStream
 from conformance.harness.streams import CHANNELS, Duplex, unary
 from conformance.harness.threads import THREADS
 from conformance.harness.transcript import Note
-from conformance.wire import coders, urns
-from conformance.wire.api import fn_pb2, google_pb2, provision_pb2
+from conformance.wire import urns
+from conformance.wire.api import fn_pb2, provision_pb2
 
 if TYPE_CHECKING:
     from conformance.harness.host import Host
@@ -62,16 +63,14 @@ class Worker:
         self.data = DataPlane(host.transcript, worker_id)
         self.state = StatePlane(host.transcript, worker_id)
         self._cache = StateCache()
-        self._short_ids = metrics.ShortIds()
+        self.short_ids = metrics.ShortIds()
         self._registry = Registry(host.functions, host.sink)
         self._lock = threading.Lock()
         self._plans: dict[str, tuple[Plan, str]] = {}
         self._idle: dict[str, list[Processor]] = {}
         self._active: dict[str, Run] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
-        self._finalizers: dict[str, list[Any]] = {}
-        self._samples: dict[str, list[bytes]] = {}
-        self._bundles = threading.Semaphore(0)
+        self.inquiries = Inquiries(self)
         self._running = 0
         self._quiet = threading.Condition(self._lock)
         self._control: Duplex | None = None
@@ -213,12 +212,12 @@ class Worker:
         kind = request.WhichOneof("request")
         handler = {
             "process_bundle": self._start_bundle,
-            "process_bundle_progress": self._progress,
-            "process_bundle_split": self._split,
-            "finalize_bundle": self._start_finalize,
-            "monitoring_infos": self._monitoring_infos,
-            "harness_monitoring_infos": self._harness_monitoring_infos,
-            "sample_data": self._sample_data,
+            "process_bundle_progress": self.inquiries.progress,
+            "process_bundle_split": self.inquiries.split,
+            "finalize_bundle": self.inquiries.finalize,
+            "monitoring_infos": self.inquiries.monitoring_infos,
+            "harness_monitoring_infos": self.inquiries.harness_monitoring_infos,
+            "sample_data": self.inquiries.sample_data,
             "register": self._register,
         }.get(kind or "")
         try:
@@ -226,15 +225,15 @@ class Worker:
                 raise RemoteProtocolError(f"instruction {request.instruction_id!r} asks for nothing that is known (P-CTL-04)")
             handler(request)
         except Exception as error:
-            self._answer(request, self._failed(request, error))
+            self.answer(request, self.failed(request, error))
 
-    def _failed(self, request: fn_pb2.InstructionRequest, error: Exception) -> fn_pb2.InstructionResponse:
+    def failed(self, request: fn_pb2.InstructionRequest, error: Exception) -> fn_pb2.InstructionResponse:
         if isinstance(error, LocalProtocolError | RemoteProtocolError):
             self.host.error(error)
         text = f"{error}\n{traceback.format_exc()}" if not isinstance(error, FunctionError | BundleAborted) else str(error)
         return fn_pb2.InstructionResponse(instruction_id=request.instruction_id, error=text or type(error).__name__)
 
-    def _answer(
+    def answer(
         self, request: fn_pb2.InstructionRequest, response: fn_pb2.InstructionResponse, faults: list[Fault] | None = None
     ) -> None:
         """Send the one answer (P-CTL-02), unless the script has it otherwise."""
@@ -297,7 +296,7 @@ class Worker:
                 self._plans[descriptor.id] = Plan(descriptor), ""
         response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
         response.register.SetInParent()
-        self._answer(request, response)
+        self.answer(request, response)
 
     def _plan(self, descriptor_id: str) -> Plan:
         """The plan of a descriptor, fetched once (P-CTL-07)."""
@@ -329,6 +328,11 @@ class Worker:
         with self._lock:
             return self._plans.setdefault(descriptor_id, (plan, ""))[0]
 
+    def find(self, instruction_id: str) -> Run | None:
+        """The bundle of that id, while it runs."""
+        with self._lock:
+            return self._active.get(instruction_id)
+
     # Bundles
 
     def _start_bundle(self, request: fn_pb2.InstructionRequest) -> None:
@@ -344,7 +348,7 @@ class Worker:
             self._run_bundle(request)
         except Exception as error:  # a bug of ours outside the bundle's own protection
             self.host.error(LocalProtocolError(f"bundle {request.instruction_id} broke the harness: {error!r}"))
-            self._answer(request, self._failed(request, error), [])
+            self.answer(request, self.failed(request, error), [])
         finally:
             self.data.finish(request.instruction_id)
             with self._quiet:
@@ -382,12 +386,12 @@ class Worker:
                 with run.lock:
                     run.ended = True
                 run.state.abandon()
-            response = self._failed(request, error)
+            response = self.failed(request, error)
             if processor is not None:
                 self._teardown(processor)
             self._report(run, committed=False)
             if not self._exiting:
-                self._answer(request, response, [fault for fault in faults if fault.action in ("late", "never", "twice")])
+                self.answer(request, response, [fault for fault in faults if fault.action in ("late", "never", "twice")])
         finally:
             with self._lock:
                 self._active.pop(instruction_id, None)
@@ -409,6 +413,7 @@ class Worker:
             self.worker_id,
             state=state,
             gates=self.host.gates,
+            counters=self.host.counters,
             log=self.log,
             send=lambda url, elements: self.data.stream(url, asked.data_stream_id).send(elements),
             bulk_side_inputs=self.runner_has(_R.MULTIMAP_KEYS_VALUES_SIDE_INPUT),
@@ -467,7 +472,7 @@ class Worker:
             self._idle.setdefault(descriptor_id, []).append(processor)
 
     def _response(self, instruction_id: str, run: Run) -> fn_pb2.InstructionResponse:
-        data, infos = metrics.gather(run.payloads(), self._short_ids, not self._short_ids_only())
+        data, infos = metrics.gather(run.payloads(), self.short_ids, not self.short_ids_only())
         response = fn_pb2.InstructionResponse(instruction_id=instruction_id)
         body = response.process_bundle
         body.residual_roots.extend(run.residual_roots)
@@ -476,11 +481,10 @@ class Worker:
             body.monitoring_data[short] = payload
         if run.finalizers:
             body.requires_finalization = True
-            with self._lock:
-                self._finalizers[instruction_id] = list(run.finalizers)
+            self.inquiries.expect_finalize(instruction_id, list(run.finalizers))
         return response
 
-    def _short_ids_only(self) -> bool:
+    def short_ids_only(self) -> bool:
         return self.runner_has(_R.MONITORING_INFO_SHORT_IDS) and not self.host.both_metric_shapes
 
     def _finish(
@@ -493,147 +497,27 @@ class Worker:
         stream_name: str,
     ) -> None:
         """Outputs and their terminators, then the answer; or the other way round, which is as legal (P-CTL-18)."""
-        actions = {fault.action for fault in faults}
+        actions: set[str] = {fault.action for fault in faults}
         last = run.last_message()
-        if "data_in_terminator" in actions:
-            _merge_terminators(last)
-        if "no_terminators" in actions:
-            _edit(last, lambda entry: not entry.is_last)
-        if "double_terminators" in actions:
-            for elements in last.values():
-                elements.data.extend([entry for entry in elements.data if entry.is_last])
+        tamper(last, actions)
         if self.host.embed_outputs and self.runner_has(_R.CONTROL_RESPONSE_ELEMENTS_EMBEDDING):
             for elements in last.values():
                 response.process_bundle.elements.MergeFrom(elements)
             last = {}
-        self._keep_samples(run, plan)
+        self.inquiries.keep_samples(run, plan)
         first = self.host.respond_first or "respond_first" in actions
         # Before anything leaves: a runner may end the job on the last byte, and the test reads right after.
         withheld = actions & {"never", "error", "answer"} and not any(fault.at is not None for fault in faults)
         self._report(run, committed=not withheld)
         if first:
-            self._answer(request, response, faults)
+            self.answer(request, response, faults)
         for url, elements in last.items():
             self.data.stream(url, stream_name).send(elements)
         if not first:
-            self._answer(request, response, faults)
+            self.answer(request, response, faults)
 
     def _report(self, run: Run | None, committed: bool) -> None:
         if run is not None and not run.reported:
             run.reported = True
             if run.observations:
                 self.host.sink.bundle_done(run.observations, committed)
-
-    # Questions about bundles
-
-    def _find(self, instruction_id: str) -> Run | None:
-        with self._lock:
-            return self._active.get(instruction_id)
-
-    def _progress(self, request: fn_pb2.InstructionRequest) -> None:
-        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
-        body = response.process_bundle_progress
-        body.SetInParent()
-        run = self._find(request.process_bundle_progress.instruction_id)
-        if run is not None and run.processor is not None:
-            data, infos = metrics.gather(run.payloads(), self._short_ids, not self._short_ids_only())
-            body.monitoring_infos.extend(infos)
-            for short, payload in data.items():
-                body.monitoring_data[short] = payload
-            if self.declares(_P.SDK_CONSUMING_RECEIVED_DATA):
-                body.consuming_received_data = True
-        self._answer(request, response)
-
-    def _split(self, request: fn_pb2.InstructionRequest) -> None:
-        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
-        body = response.process_bundle_split
-        body.SetInParent()
-        run = self._find(request.process_bundle_split.instruction_id)
-        faults = self.host.script.take("process_bundle_split", request.instruction_id, self.worker_id)
-        if run is None or any(fault.action in ("empty_answer", "error", "answer") for fault in faults):
-            self._answer(request, response, faults)
-            return
-        with run.lock:  # the bundle's own answer waits, so that no split follows it
-            body.CopyFrom(run.split(request.process_bundle_split))
-            self._answer(request, response, faults)
-
-    def _start_finalize(self, request: fn_pb2.InstructionRequest) -> None:
-        THREADS.run(self._finalize, request)
-
-    def _finalize(self, request: fn_pb2.InstructionRequest) -> None:
-        """Answered OK even when nothing is known of the bundle (P-CTL-22)."""
-        with self._lock:
-            callbacks = self._finalizers.pop(request.finalize_bundle.instruction_id, [])
-        try:
-            for callback in callbacks:
-                callback()
-        except Exception as error:
-            self._answer(request, self._failed(request, error))
-            return
-        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
-        response.finalize_bundle.SetInParent()
-        self._answer(request, response)
-
-    def _monitoring_infos(self, request: fn_pb2.InstructionRequest) -> None:
-        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
-        body = response.monitoring_infos
-        body.SetInParent()
-        for short in request.monitoring_infos.monitoring_info_id:
-            info = self._short_ids.info(short)
-            if info is None:
-                raise RemoteProtocolError(f"short id {short!r} was asked for, which this worker never sent (P-CTL-25)")
-            body.monitoring_info[short].CopyFrom(info)
-        self._answer(request, response)
-
-    def _harness_monitoring_infos(self, request: fn_pb2.InstructionRequest) -> None:
-        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
-        response.harness_monitoring_infos.SetInParent()
-        self._answer(request, response)
-
-    def _keep_samples(self, run: Run, plan: Plan) -> None:
-        if not self.declares(_P.DATA_SAMPLING):
-            return
-        for collection, elements in run.samples().items():
-            coder = plan.element_coder(collection)
-            kept = self._samples.setdefault(collection, [])
-            for element in elements:
-                try:
-                    kept.append(coder.encode(element.value))
-                except coders.CoderError:
-                    continue
-            del kept[:-10]
-
-    def _sample_data(self, request: fn_pb2.InstructionRequest) -> None:
-        response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
-        response.sample_data.SetInParent()
-        now = int(time.time())
-        wanted = list(request.sample_data.pcollection_ids) or list(self._samples)
-        for collection in wanted:
-            for element in self._samples.get(collection, ()):
-                response.sample_data.element_samples[collection].elements.add(
-                    element=element, sample_timestamp=google_pb2.Timestamp(seconds=now)
-                )
-        self._answer(request, response)
-
-
-def _merge_terminators(last: dict[str, fn_pb2.Elements]) -> None:
-    """Put `is_last` on the entry that holds the last bytes of a sink."""
-    for elements in last.values():
-        kept: list[fn_pb2.Elements.Data] = []
-        for entry in elements.data:
-            before = next((each for each in reversed(kept) if each.transform_id == entry.transform_id), None)
-            if entry.is_last and before is not None:
-                before.is_last = True
-            else:
-                kept.append(entry)
-        copies = [fn_pb2.Elements.Data.FromString(entry.SerializeToString()) for entry in kept]
-        del elements.data[:]
-        elements.data.extend(copies)
-
-
-def _edit(last: dict[str, fn_pb2.Elements], keep: Any) -> None:
-    for elements in last.values():
-        for entries in (elements.data, elements.timers):
-            kept = [type(entry).FromString(entry.SerializeToString()) for entry in entries if keep(entry)]  # type: ignore[attr-defined]
-            del entries[:]
-            entries.extend(kept)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ Every function takes a PCollection first and is a method of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from conformance.pipeline import coders as c
 from conformance.pipeline import state as cells
@@ -170,7 +170,9 @@ def group_into_batches(
         batch_size=batch_size, batch_size_bytes=batch_size_bytes, max_buffering_duration_millis=max_buffering_millis
     ).SerializeToString(deterministic=True)
     urn = urns.Transform.GROUP_INTO_BATCHES_WITH_SHARDED_KEY if sharded else urns.Transform.GROUP_INTO_BATCHES
-    timers = {"window": "event", **({"buffering": "processing"} if max_buffering_millis else {})}
+    timers: dict[str, Literal["event", "processing"]] = {"window": "event"}
+    if max_buffering_millis:
+        timers["buffering"] = "processing"
     with self.program.composite(name, urn, payload, inputs={"in": self}, environment=ENVIRONMENT) as scope:
         keyed = self
         if sharded:

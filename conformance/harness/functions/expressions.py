@@ -13,7 +13,7 @@ An expression is a JSON scalar (itself) or a list [operator, operand, …]:
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from conformance.harness.errors import FunctionError
@@ -68,8 +68,11 @@ _STRICT: dict[str, Callable[..., Any]] = {
 }
 
 
-def evaluate(expression: Any, ctx: Context) -> Any:
-    """The value of `expression` for the element at hand. Raises FunctionError for an expression that is none."""
+def evaluate(expression: Any, ctx: Context, extra: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+    """The value of `expression` for the element at hand; `extra` are further operators.
+
+    Raises FunctionError for an expression that is none.
+    """
     if not isinstance(expression, list):
         return from_json(expression)
     if not expression or not isinstance(expression[0], str):
@@ -80,13 +83,14 @@ def evaluate(expression: Any, ctx: Context) -> Any:
     if name == "const":
         return from_json(operands[0])
     if name == "if":
-        return evaluate(operands[1] if evaluate(operands[0], ctx) else operands[2], ctx)
+        return evaluate(operands[1] if evaluate(operands[0], ctx, extra) else operands[2], ctx, extra)
     if name == "and":
-        return all(evaluate(operand, ctx) for operand in operands)
+        return all(evaluate(operand, ctx, extra) for operand in operands)
     if name == "or":
-        return any(evaluate(operand, ctx) for operand in operands)
+        return any(evaluate(operand, ctx, extra) for operand in operands)
+    strict = (extra or {}).get(name) or _STRICT.get(name)
     if name == "call":
-        return PYTHON[operands[0]](*(evaluate(operand, ctx) for operand in operands[1:]))
-    if name not in _STRICT:
+        strict, operands = PYTHON.get(operands[0]), operands[1:]
+    if strict is None:
         raise FunctionError(f"no operator is called {name!r}; see conformance.harness.functions.expressions")
-    return _STRICT[name](*(evaluate(operand, ctx) for operand in operands))
+    return strict(*(evaluate(operand, ctx, extra) for operand in operands))

@@ -131,7 +131,9 @@ class Registry:
     def dofn(self, fn: Fn) -> DoFn:
         entry = self._library.get("dofn", fn.name)
         if inspect.isclass(entry.factory):
-            instance: DoFn = entry.factory(**fn.args)
+            instance = entry.factory(**fn.args)
+            if not isinstance(instance, DoFn):
+                raise UnknownFunction(f"dofn {fn.name!r} is registered as {type(instance).__name__}, which is no DoFn")
             return instance
         return PlainDoFn(entry.factory, fn.args, entry.observes_windows)
 
