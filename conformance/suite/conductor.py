@@ -39,7 +39,7 @@ class Conductor:
             else measured_pack_size(endpoint, settings.timeout_scale)
         )
         self.runner = RunnerUnderTest(endpoint, settings, self.packing.size)
-        #: Leaf → the assertion that did not pass.
+        #: Leaf → its core assertion, which did not pass.
         self._broken: dict[str, str] = {}
 
     @classmethod
@@ -81,7 +81,7 @@ class Conductor:
         entry = book.assertion(mark.assertion)
         leaf = book.leaf(entry.leaf)
         judged = judgement or Judgement(Verdict.PASS, "")
-        if judged.verdict not in (Verdict.PASS, Verdict.NO_VERDICT) and entry.level == "MUST":
+        if judged.verdict not in (Verdict.PASS, Verdict.NO_VERDICT) and entry == core_of(leaf):
             self._broken.setdefault(leaf.id, mark.assertion)
         parameter = re.sub(r"[^a-z0-9]+", "-", name.partition("[")[2].removesuffix("]").lower()).strip("-")
         result = {
@@ -150,6 +150,11 @@ def reproduce(settings: Settings, assertion: str) -> str:
     slug = assertion.partition("/")[2].replace("-", "_")
     seed = f" --seed {settings.seed}" if settings.seed else ""
     return f"beam-conformance run --runner {settings.runner} --leaf {assertion.partition('/')[0]} -k {slug}{seed}"
+
+
+def core_of(leaf: ledger.Leaf) -> ledger.Assertion | None:
+    """The assertion without which nothing that builds on the leaf can be judged: its first MUST. The finer ones block nobody."""
+    return next((assertion for assertion in leaf.assertions if assertion.level == "MUST"), None)
 
 
 def environment_for_drawing() -> pb.Environment:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from conformance.endpoints import Endpoint, JobClient, errors
 from conformance.endpoints.outcome import JobOutcome
-from conformance.endpoints.refusal import Ending, classify
+from conformance.endpoints.refusal import Ending, explain
 from conformance.harness import Session, invariants
 from conformance.harness.invariants import Finding
 from conformance.harness.transcript import Transcript
@@ -242,11 +242,10 @@ def _pack_names(pipelines: Sequence[pb.Pipeline]) -> list[str]:
 def raise_unless_done(outcome: JobOutcome) -> None:
     """Raise what stopped the client, or Declined or JobEndedBadly for a job that did not end DONE; the text is the runner's own."""
     __tracebackhide__ = True
-    match classify(outcome):
-        case Ending.DONE:
-            return
-        case Ending.DECLINED:
-            raise Declined(outcome.error_text or "declined without a reason")
-        case _:
-            outcome.raise_for_error()
-            raise JobEndedBadly(f"the job ended {outcome.state or 'nowhere'}: {outcome.error_text or 'no reason given'}")
+    told = explain(outcome)
+    if told.ending is Ending.DONE:
+        return
+    if told.ending is Ending.DECLINED:
+        raise Declined(told.because)
+    outcome.raise_for_error()
+    raise JobEndedBadly(f"{told.because}\n{outcome.error_text}".strip())

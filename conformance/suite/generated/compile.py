@@ -124,7 +124,8 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
             made[id_] = made[source].group_by_key(name=id_)
         case language.Combine(id_, source, fn):
             accumulator = coder_of(COMBINERS[fn].result) if fn == "collect" else coders.VARINT
-            made[id_] = made[source].combine_per_key(Fn(f"program_combine_{fn}"), accumulator, result(), name=id_)
+            value = coder_of(analysis.type_of(id_)[2])
+            made[id_] = made[source].combine_per_key(Fn(f"program_combine_{fn}"), accumulator, value, name=id_)
         case language.Reshuffle(id_, source):
             made[id_] = made[source].reshuffle(name=id_)
         case language.Redistribute(id_, source, by_key):

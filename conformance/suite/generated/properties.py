@@ -46,6 +46,7 @@ def for_all(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label
         verbosity=Verbosity.quiet,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink],
         print_blob=False,
+        report_multiple_bugs=False,
     )
     @given(st.lists(programs, min_size=packed, max_size=packed) if packed > 1 else programs.map(lambda program: [program]))
     def every_program_is_admissible(drawn: list[Program]) -> None:
