@@ -372,9 +372,15 @@ def _counts(edges: _Edges, docket: Docket) -> None:
             if delivered == produced or (stage.stateful and delivered < produced):
                 continue
             what = "lost" if delivered < produced else "duplicated"
+            so_far, place = 0, bundles[-1][0]
+            for load, (bundle, _) in zip(loads, bundles, strict=True):
+                so_far += _weight(load.elements) if load is not None else 0
+                if so_far > produced:
+                    place = bundle
+                    break
             docket.find(
                 "I-DATA-11",
-                bundles[-1][0].seq,
+                place.seq,
                 f"PCollection {pcollection!r} left its stage as {produced} elements and came to {sorted(work)[0]!r} as {delivered}: "
                 f"{abs(delivered - produced)} {what}",
                 pcollection=pcollection,
