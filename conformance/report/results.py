@@ -176,7 +176,8 @@ class Results:
         """One sentence; empty when the run is whole."""
         if not self.partial:
             return ""
-        wanted = f" of {self.header.selected} selected" if self.header.selected is not None else ""
+        selected = self.header.selected or 0
+        wanted = f" of {selected} selected" if selected > len(self.results) else ""
         reason = self.footer.interrupted if self.footer else "the file has no footer, so the run was cut off"
         return f"Partial run: {reason}; {len(self.results)}{wanted} results are here."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -32,7 +33,7 @@ class TestJUnit:
             ({"verdict": W, "listed": "https://example.org/1"}, "skipped"),
         ],
     )
-    def test_element(self, fields: dict[str, object], element: str | None) -> None:
+    def test_element(self, fields: dict[str, Any], element: str | None) -> None:
         (suite,) = ElementTree.fromstring(junit.render(run(one(message="because", **fields))))
         case = suite.find("testcase")
         assert case is not None

@@ -15,7 +15,7 @@ from synthetic import one, run
 from conformance.report import page
 from conformance.report.page import NOT_RUN, embeddable, matrix, render
 from conformance.report.results import Results, Runner
-from conformance.report.verdicts import NOT_APPLICABLE, Level, Verdict
+from conformance.report.verdicts import MEANING, NOT_APPLICABLE, Level, Verdict
 from conformance.suite.ledger import parse
 
 LEDGER = synthetic.ledger()
@@ -156,7 +156,7 @@ class TestText:
 
     def test_every_verdict_is_explained(self, read: Reader) -> None:
         text = " ".join(read.text)
-        assert all(meaning in text for meaning in page.MEANING.values())
+        assert all(meaning in text for meaning in MEANING.values())
 
     def test_no_runs(self) -> None:
         assert "nothing to show yet" in render([], LEDGER)
@@ -234,7 +234,7 @@ class TestHostile:
             evidence={"program": {"mermaid": text, "svg": text}, "transcript": [{"method": text, "seq": 0}], "command": text},
         )
         stray = one("ZZZ01/x", message=text)
-        facts = {"command": text, "selection": text, "host": text, "environment": text}
+        facts: dict[str, Any] = {"command": text, "selection": text, "host": text, "environment": text}
         return render([run(result, stray, runner=Runner(text, text, text), **facts)], LEDGER, title=text)
 
 

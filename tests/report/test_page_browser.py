@@ -240,7 +240,7 @@ def test_hostile_drawing_is_only_a_drawing(page: WebDriver) -> None:
 
 def test_phone(page: WebDriver) -> None:
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[attr-defined]
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         page.refresh()
         assert page.execute_script("return innerWidth") == 390
@@ -252,7 +252,7 @@ def test_phone(page: WebDriver) -> None:
         until(page, "document.querySelector('dialog').open")
         assert page.execute_script("return document.querySelector('dialog').getBoundingClientRect().width") <= 390
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_prints(page: WebDriver, tmp_path: Path) -> None:
