@@ -209,7 +209,8 @@ def _invariant_line(entry: dict[str, Any], rule: invariants.Rule, leaf_id: str, 
         ours = "" if rule.side == "R" else "our own fault, please report it: "
         verdict = Verdict.WRONG if rule.side == "R" else Verdict.ERROR
         message = f"{ours}{first['statement']} ({entry['count']} times in {entry['checked']} looks; first in {first['job']})"
-        evidence |= {"violations": entry["violations"], "transcript": first["transcript"], "mark_seq": first["seq"]}
+        told = [{key: value for key, value in breach.items() if key != "transcript"} for breach in entry["violations"]]
+        evidence |= {"violations": told, "transcript": first["transcript"], "mark_seq": first["seq"]}
     return {
         "assertion": f"{leaf.id}/{rule.id.lower()}",
         "leaf": leaf.id,
