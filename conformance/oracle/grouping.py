@@ -1,9 +1,9 @@
 """The grouping of section 3.1 as a machine: elements, watermarks and processing time in, panes out.
 
-It makes the choices of the model in one plain way: each call of `arrive` is one bundle, a ready window fires at once, clocks at a
-trigger's target do not count as past it. `emit_empty` False leaves out the panes without new data that runners differ in (A-3).
-Everything else in it is a rule. The worked sequences of section 3.3, the session tables of 3.5 and the hold table of section 6 are its
-tests; scripts are judged with it.
+It makes the choices of the model in one plain way: each call of `arrive` is one bundle, a ready window fires at once, a clock at
+a trigger's target is not past it. `Choices` holds those that runners make differently; everything else in it is a rule. The
+worked sequences of section 3.3, the session tables of 3.5 and the hold table of section 6 are its tests; scripts are judged with
+it (`oracle.streaming`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from conformance.oracle.windows import expiry, max_timestamp, merge
 from conformance.wire.timestamps import MAX, MIN
 from conformance.wire.values import IntervalWindow, Pane, Timing, Window
 
-__all__ = ["Arrival", "Firing", "Grouping"]
+__all__ = ["Arrival", "Choices", "Firing", "Grouping"]
 
 
 @frozen
@@ -43,6 +43,22 @@ class Firing:
     timestamp: int
     window: Window
     pane: Pane
+    #: the timestamps of all its elements, those that could not be held too (A-18)
+    element_timestamps: tuple[int, ...] = ()
+
+
+@frozen
+class Choices:
+    """Where runners differ, and the model lets them."""
+
+    #: emit the ON_TIME pane without new data that FIRE_ALWAYS asks for (A-3)
+    empty_on_time: bool = True
+    #: emit the final pane without new data that EMIT_ALWAYS asks for (A-3)
+    empty_final: bool = True
+    #: emit what is left over at the end of the window, whatever the trigger, and not only at expiry (M-PANE-09, A-11)
+    leftover_at_end: bool = False
+    #: accept an element at the very watermark `end + L` (A-8)
+    lenient_expiry: bool = False
 
 
 @define
@@ -51,6 +67,7 @@ class _Held:
 
     state: State
     contents: list[Any] = attrs.field(factory=list)
+    element_timestamps: list[int] = attrs.field(factory=list)
     #: elements since the last firing
     new: int = 0
     #: timestamps that count for the output (M-HOLD-02)
@@ -67,7 +84,7 @@ class Grouping:
     """The state of one grouping; `arrive`, `advance_watermark` and `advance_processing_time` answer with the panes they cause."""
 
     windowing: Windowing
-    emit_empty: bool = True
+    choices: Choices = Choices()
     watermark: int = MIN
     output_watermark: int = MIN
     processing_time: int = 0
@@ -81,7 +98,8 @@ class Grouping:
         live: list[Arrival] = []
         for arrival in arrivals:
             # M-LATE-03: the window decides, not the element's timestamp.
-            (self.dropped if self._expiry(arrival.window) < self.watermark else live).append(arrival)
+            gone = self._expiry(arrival.window) + self.choices.lenient_expiry < self.watermark
+            (self.dropped if gone else live).append(arrival)
         targets: dict[tuple[Any, Window], Window] = {(a.key, a.window): a.window for a in live}
         if isinstance(self.windowing.fn, Sessions):
             targets = self._merge(live)
@@ -94,6 +112,7 @@ class Grouping:
                 self.dropped.append(arrival)  # M-TRIG-35
                 continue
             held.contents.append(arrival.value)
+            held.element_timestamps.append(arrival.timestamp)
             held.new += 1
             self._hold(held, arrival.timestamp, place[1])
             touched[place] = None
@@ -131,31 +150,36 @@ class Grouping:
 
     def _evaluate(self, key: Any, window: Window) -> Firing | None:
         held = self._held[key, window]
-        if held.closed or not triggers.ready(self.windowing.trigger, held.state, self._clock(window)):
+        if held.closed:
             return None
-        return self._fire(key, window, final=False)
+        if triggers.ready(self.windowing.trigger, held.state, self._clock(window)):
+            return self._fire(key, window, final=False)
+        if self.choices.leftover_at_end and held.new > 0 and self.watermark > max_timestamp(window) and not held.fired_non_early:
+            return self._fire(key, window, final=False, leftover=True)
+        return None
 
-    def _fire(self, key: Any, window: Window, *, final: bool) -> Firing | None:
+    def _fire(self, key: Any, window: Window, *, final: bool, leftover: bool = False) -> Firing | None:
         """Step 3."""
         held = self._held[key, window]
-        if not final:
+        if not final and not leftover:
             held.state = triggers.fire(self.windowing.trigger, held.state, self._clock(window))
         last = final or held.state.finished
         timing = self._timing(held, window)
-        asked_for = (timing is Timing.ON_TIME and self.windowing.on_time == "always") or (
-            last and self.windowing.closing == "always"
-        )
+        on_time = timing is Timing.ON_TIME and self.windowing.on_time == "always" and self.choices.empty_on_time
+        at_last = last and self.windowing.closing == "always" and self.choices.empty_final
         firing = None
-        if held.new > 0 or (asked_for and self.emit_empty):  # M-PANE-06
+        if held.new > 0 or on_time or at_last:  # M-PANE-06
             pane = _next_pane(held.last_pane, timing, last)
             held.last_pane = pane
             held.fired_non_early |= timing is not Timing.EARLY
-            firing = Firing(key, tuple(held.contents), self._output_timestamp(held, window), window, pane)
+            stamp = self._output_timestamp(held, window)
+            firing = Firing(key, tuple(held.contents), stamp, window, pane, tuple(held.element_timestamps))
         held.new = 0
         held.stamps = []
         held.held_to_expiry = False
         if self.windowing.accumulation == "discarding" or last:
             held.contents = []
+            held.element_timestamps = []
         held.closed = last
         return firing
 
@@ -228,6 +252,7 @@ class Grouping:
         held = [source for source in sources if source is not None]
         united = _Held(triggers.merge(self.windowing.trigger, states, self._clock(whole)))
         united.contents = [value for source in held for value in source.contents]
+        united.element_timestamps = [stamp for source in held for stamp in source.element_timestamps]
         united.new = sum(source.new for source in held)
         stamps = [stamp for source in held for stamp in source.stamps]
         at_end = self.windowing.output_time == "end_of_window"

@@ -42,6 +42,7 @@ from conformance.oracle.program import (
     outputs_of,
 )
 from conformance.oracle.stateful import judge_stateful
+from conformance.oracle.streaming import judge_script
 from conformance.wire.timestamps import GLOBAL_WINDOW_MAX
 from conformance.wire.values import GlobalWindow, Timing
 
@@ -107,21 +108,13 @@ _SENTENCES: Final[Mapping[str, str]] = {
 def judge(program: Program, observed: Mapping[str, Sequence[Seen]], *, forgive: Collection[str] = ()) -> Verdict:
     """Judge one run of a program by what its observers saw; an observer that saw nothing may be absent."""
     analysis = analyse(program)
-    if not program.is_bounded:
-        raise UnsupportedProgram("judge is for bounded programs; give scripts to oracle.streaming.judge_script")
-    findings: list[Finding] = []
-    infos: dict[str, None] = {}
-    contents: dict[str, list[Item]] = {}
-    for step in program:
-        if isinstance(step, Observe):
-            continue
-        for name, expected in _judge_step(step, analysis, contents, observed, findings).items():
-            seen = _seen(analysis, observed, name)
-            infos.update(dict.fromkeys(_infos(name, seen or ())))
-            contents[name] = expected
     unknown = set(observed) - {observer.id for observer in program.observers}
     if unknown:
         raise UnsupportedProgram(f"there are observations of {', '.join(sorted(unknown))}, which the program does not observe")
+    findings = _judge_bounded(analysis, observed) if program.is_bounded else _judge_streaming(analysis, observed)
+    infos = dict.fromkeys(
+        info for observer in program.observers for info in _infos(observer, observed.get(observer.id, ()), program)
+    )
     wrong = [finding for finding in findings if finding.rule not in forgive]
     forgiven = [f"forgiven: {finding.rule}: {finding.sentence}" for finding in findings if finding.rule in forgive]
     told = (*infos, *dict.fromkeys(forgiven))
@@ -131,10 +124,22 @@ def judge(program: Program, observed: Mapping[str, Sequence[Seen]], *, forgive: 
     return Verdict(False, first.rule, first.sentence, first.expected, first.observed, told, first.observer)
 
 
-def _seen(analysis: Analysis, observed: Mapping[str, Sequence[Seen]], output: str) -> Sequence[Seen] | None:
-    """What the first observer of an output saw; None if nobody looks at it."""
-    observers = analysis.observers.get(output, ())
-    return observed.get(observers[0], ()) if observers else None
+def _judge_bounded(analysis: Analysis, observed: Mapping[str, Sequence[Seen]]) -> list[Finding]:
+    findings: list[Finding] = []
+    contents: dict[str, list[Item]] = {}
+    for step in analysis.program:
+        if not isinstance(step, Observe):
+            contents.update(_judge_step(step, analysis, contents, observed, findings))
+    return findings
+
+
+def _judge_streaming(analysis: Analysis, observed: Mapping[str, Sequence[Seen]]) -> list[Finding]:
+    findings, differences = judge_script(analysis, observed)
+    of_stateless = [
+        attrs.evolve(_finding(step, analysis.program, difference), observer=observer)
+        for step, difference, observer in differences
+    ]
+    return [*of_stateless, *findings]
 
 
 def _judge_step(
@@ -196,11 +201,12 @@ def _rule(step: Step, program: Program, kind: str) -> str:
         at = program.producer(inputs_of(at)[0])
 
 
-def _infos(output: str, seen: Sequence[Seen]) -> list[str]:
+def _infos(observer: Observe, seen: Sequence[Seen], program: Program) -> list[str]:
     """Admissible behaviour in which runners differ (Annex A)."""
     told = []
     if any(isinstance(s.window, GlobalWindow) and s.timestamp == GLOBAL_WINDOW_MAX - 1 for s in seen):
-        told.append(f"{output}: the global window ends a millisecond early (A-6)")
-    if any(s.pane.timing is not Timing.UNKNOWN and s.pane.timing is not Timing.ON_TIME for s in seen):
-        told.append(f"{output}: bounded input fired {', '.join(sorted({s.pane.timing.name for s in seen}))} panes (A-13)")
+        told.append(f"{observer.id}: the global window ends a millisecond early (A-6)")
+    labels = {s.pane.timing.name for s in seen if s.pane.timing in (Timing.EARLY, Timing.LATE)}
+    if labels and program.is_bounded:
+        told.append(f"{observer.id}: bounded input fired {' and '.join(sorted(labels))} panes (A-13)")
     return told

@@ -15,6 +15,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from conformance.oracle.functions import COMBINERS
 from conformance.oracle.program import (
     Add,
+    AddElements,
+    AdvanceProcessingTime,
+    AdvanceWatermark,
     AfterAll,
     AfterAny,
     AfterCount,
@@ -32,6 +35,7 @@ from conformance.oracle.program import (
     Element,
     Emit,
     EmitElement,
+    Event,
     Fixed,
     Flatten,
     Global,
@@ -46,6 +50,7 @@ from conformance.oracle.program import (
     Redistribute,
     Repeat,
     Reshuffle,
+    Script,
     Sessions,
     SetTimer,
     SideInput,
@@ -54,6 +59,7 @@ from conformance.oracle.program import (
     Step,
     Trigger,
     WhenSize,
+    WindowFn,
     Windowing,
     WindowInto,
 )
@@ -63,6 +69,7 @@ __all__ = [
     "grouping_programs",
     "programs",
     "regrouping_programs",
+    "script_programs",
     "side_input_programs",
     "stateful_programs",
     "stateless_programs",
@@ -343,8 +350,60 @@ def stateful_programs(draw: DrawFn) -> Program:
     return build.program()
 
 
+def _script_triggers() -> SearchStrategy[Trigger]:
+    """Triggers whose firings a script determines: no clock at its target on arrival (A-2), none that may fire at any time (A-16)."""
+    once: SearchStrategy[Trigger] = st.one_of(st.integers(1, 3).map(AfterCount), st.just(AfterProcessingTime(1000)))
+    pair = st.tuples(once, once)
+    composite: SearchStrategy[Trigger] = st.one_of(once, pair.map(AfterAll), pair.map(AfterAny), pair.map(AfterEach))
+    repeated = composite.map(Repeat)
+    return st.one_of(
+        st.just(DefaultTrigger()),
+        repeated,
+        st.builds(AfterEndOfWindow, st.none() | once, st.none() | once),
+        st.just(Never()),
+        composite,
+        st.builds(OrFinally, repeated, once),
+    )
+
+
+@st.composite
+def script_programs(draw: DrawFn) -> Program:
+    """A script of elements, watermarks and processing time into one grouping. Sessions have the default trigger (M-TRIG-44) and a
+    lateness beyond the script (A-29)."""
+    fns: list[WindowFn] = [Fixed(10), Sliding(10, 5), Global(), Sessions(10)]
+    windowing = Windowing(
+        draw(st.sampled_from(fns), label="window_fn"),
+        draw(_script_triggers(), label="trigger"),
+        draw(st.sampled_from(["discarding", "accumulating"]), label="accumulation"),
+        draw(st.sampled_from([0, 5, 20]), label="allowed_lateness"),
+        draw(st.sampled_from(["if_nonempty", "always"]), label="closing"),
+        draw(st.sampled_from(["always", "if_nonempty"]), label="on_time"),
+        draw(st.sampled_from(["end_of_window", "earliest", "latest"]), label="output_time"),
+    )
+    if isinstance(windowing.fn, Sessions):
+        windowing = attrs.evolve(windowing, trigger=DefaultTrigger(), allowed_lateness=1000)
+    element = st.builds(Element, st.integers(0, 9), st.integers(0, 19))
+    events: list[Event] = []
+    watermark = -1
+    for _ in range(draw(st.integers(1, 7), label="events")):
+        match draw(st.sampled_from(["elements", "watermark", "clock"]), label="event"):
+            case "elements":
+                events.append(AddElements(tuple(draw(st.lists(element, min_size=1, max_size=2), label="elements"))))
+            case "watermark":
+                watermark += draw(st.integers(1, 15), label="watermark")
+                events.append(AdvanceWatermark(watermark))
+            case _:
+                events.append(AdvanceProcessingTime(5000))
+    build = _Builder()
+    source = build.add(Script(build.name("s"), tuple(events)))
+    source = build.add(WindowInto(build.name("w"), source, windowing))
+    keyed = build.par_do(source, "key_mod", draw(st.sampled_from([1, 2]), label="keys"))
+    build.observe(_grouping(draw, build, keyed))
+    return build.program()
+
+
 def programs() -> SearchStrategy[Program]:
-    """Any program of the families above."""
+    """Any bounded program of the families above."""
     return st.one_of(
         stateless_programs(),
         grouping_programs(),

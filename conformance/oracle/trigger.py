@@ -32,6 +32,7 @@ __all__ = [
     "Clock",
     "State",
     "arrive",
+    "can_close",
     "can_finish_early",
     "can_fire_early",
     "continuation",
@@ -255,6 +256,19 @@ def can_finish_early(trigger: Trigger) -> bool:
             return can_fire_early(until) or can_finish_early(main)
         case _:
             return False
+
+
+def can_close(trigger: Trigger) -> bool:
+    """Whether the trigger can finish at all, so that data within the lateness may be dropped (M-TRIG-35)."""
+    match trigger:
+        case AfterEndOfWindow(_, late):
+            return late is None
+        case AfterAll(parts) | AfterEach(parts):
+            return all(can_close(part) for part in parts)
+        case DefaultTrigger() | Never() | Always() | Repeat():
+            return False
+        case _:
+            return True
 
 
 def continuation(trigger: Trigger) -> Trigger:

@@ -13,10 +13,13 @@ from typing import Any
 
 from conformance.oracle.analysis import Analysis, analyse
 from conformance.oracle.functions import COMBINERS, FUNCTIONS, SHIFT
-from conformance.oracle.grouping import Arrival, Firing, Grouping
+from conformance.oracle.grouping import Arrival, Choices, Firing, Grouping
 from conformance.oracle.observed import Seen, canonical, plain
 from conformance.oracle.program import (
     Add,
+    AddElements,
+    AdvanceProcessingTime,
+    AdvanceWatermark,
     Bounded,
     Clear,
     ClearTimer,
@@ -32,6 +35,7 @@ from conformance.oracle.program import (
     Program,
     Redistribute,
     Reshuffle,
+    Script,
     Sessions,
     SetTimer,
     SideInput,
@@ -44,7 +48,7 @@ from conformance.oracle.program import (
 )
 from conformance.oracle.windows import assign, map_main_window, merge
 from conformance.wire.timestamps import GLOBAL_WINDOW_MAX, MAX
-from conformance.wire.values import GLOBAL_WINDOW, NO_FIRING, GlobalWindow, IntervalWindow, Pane, Timing, Window
+from conformance.wire.values import NO_FIRING, GlobalWindow, IntervalWindow, Pane, Timing, Window
 
 
 def execute(program: Program, rng: random.Random) -> dict[str, list[Seen]]:
@@ -59,6 +63,35 @@ def execute(program: Program, rng: random.Random) -> dict[str, list[Seen]]:
         else:
             held.update(_outputs(step, inputs, analysis, rng))
     return seen
+
+
+def execute_script(program: Program, rng: random.Random) -> dict[str, list[Seen]]:
+    """One legal outcome of a script into one grouping: the elements of an event in one bundle or one by one, any `Choices`."""
+    (script,) = program.sources
+    assert isinstance(script, Script)
+    _, window, key, step, observer = program.steps
+    assert isinstance(window, WindowInto)
+    assert isinstance(key, ParDo)
+    assert isinstance(step, GroupByKey | Combine)
+    machine = Grouping(window.windowing, Choices(*(rng.random() < 0.5 for _ in range(4))))
+    fired: list[Firing] = []
+    for event in script.events:
+        match event:
+            case AdvanceWatermark(to):
+                fired += machine.advance_watermark(to)
+            case AdvanceProcessingTime(by):
+                fired += machine.advance_processing_time(by)
+            case AddElements(elements):
+                arrivals = [
+                    Arrival(e.value % key.arg, e.value, e.timestamp, w)
+                    for e in elements
+                    for w in assign(window.windowing.fn, e.timestamp)
+                ]
+                rng.shuffle(arrivals)
+                for bundle in [arrivals] if rng.random() < 0.5 else [[arrival] for arrival in arrivals]:
+                    fired += machine.arrive(bundle)
+    fired += machine.advance_watermark(MAX)
+    return {observer.id: [Seen((f.key, _value(step, f.values)), f.timestamp, f.window, f.pane) for f in fired]}
 
 
 def _outputs(step: Step, inputs: list[list[Seen]], analysis: Analysis, rng: random.Random) -> Mapping[str, list[Seen]]:
@@ -156,7 +189,7 @@ def _in_one_pane(step: GroupByKey | Combine, windowing: Windowing, given: list[S
 
 def _by_machine(step: GroupByKey | Combine, windowing: Windowing, given: list[Seen], rng: random.Random) -> list[Seen]:
     """As streaming runners do: elements in any order and batches, clocks moving between them, the watermark behind what is to come."""
-    machine = Grouping(windowing, emit_empty=rng.random() < 0.5)
+    machine = Grouping(windowing, Choices(*(rng.random() < 0.5 for _ in range(3))))
     waiting = rng.sample(given, len(given))
     fired: list[Firing] = []
     while waiting:
@@ -266,4 +299,4 @@ def _stateful(step: Stateful, given: list[Seen], rng: random.Random) -> list[See
     return out
 
 
-__all__ = ["GLOBAL_WINDOW", "execute"]
+__all__ = ["execute", "execute_script"]

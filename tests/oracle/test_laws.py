@@ -6,13 +6,13 @@ import json
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conformance.oracle import Program, judge
 from conformance.oracle import strategies as families
 from conformance.oracle.analysis import analyse
-from tests.oracle.naive import execute
+from tests.oracle.naive import execute, execute_script
 
 FAMILIES = {
     "stateless": families.stateless_programs(),
@@ -47,3 +47,20 @@ def test_programs_survive_json(program: Program) -> None:
 @given(families.programs())
 def test_drawn_programs_are_within_what_the_oracle_judges(program: Program) -> None:
     analyse(program)
+
+
+@QUICK
+@given(families.script_programs(), st.integers(0, 2**32))
+def test_every_legal_outcome_of_a_script_is_accepted(program: Program, seed: int) -> None:
+    seen = execute_script(program, random.Random(seed))
+    verdict = judge(program, seen)
+    assert verdict.ok, (verdict, program, seen)
+
+
+@QUICK
+@given(families.script_programs(), st.integers(0, 2**32))
+def test_a_script_whose_pane_is_told_twice_is_rejected(program: Program, seed: int) -> None:
+    seen = execute_script(program, random.Random(seed))
+    (observer, panes) = next(iter(seen.items()))
+    assume(panes)
+    assert not judge(program, {observer: [*panes, panes[seed % len(panes)]]}).ok
