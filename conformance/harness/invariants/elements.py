@@ -297,12 +297,13 @@ class Book:
             if stage is None:
                 stage = by_content[content] = Stage(events[0].message, events[0].seq)
             self._stages[(worker, name)] = stage
+        self._by_bundle = {bundle: self._stages.get((bundle.worker, bundle.descriptor_id)) for bundle in index.bundles.values()}
         #: Distinct descriptors in order of arrival.
         self.stages: list[Stage] = list(by_content.values())
 
     def stage(self, bundle: Bundle) -> Stage | None:
         """The descriptor of a bundle, if the worker fetched it (on whichever connection)."""
-        return self._stages.get((bundle.worker, bundle.descriptor_id))
+        return self._by_bundle[bundle]
 
     def workers_of(self, stage: Stage) -> list[str]:
         return [worker for (worker, _), known in self._stages.items() if known is stage]

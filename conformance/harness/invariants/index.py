@@ -134,15 +134,9 @@ class Bundle:
     splits: list[Instruction] = attrs.field(factory=list)
     progress: list[Instruction] = attrs.field(factory=list)
     finalizes: list[Instruction] = attrs.field(factory=list)
-
-    @property
-    def request(self) -> fn_pb2.ProcessBundleRequest:
-        assert self.instruction is not None
-        return self.instruction.request.process_bundle
-
-    @property
-    def descriptor_id(self) -> str:
-        return str(self.request.process_bundle_descriptor_id) if self.instruction else ""
+    #: Of the instruction; kept, since taking it out of its message anew each time is dear.
+    request: fn_pb2.ProcessBundleRequest = attrs.field(factory=fn_pb2.ProcessBundleRequest)
+    descriptor_id: str = ""
 
     @property
     def ok(self) -> bool:
@@ -292,6 +286,7 @@ class Index:
             submitted = self.job.prepare.pipeline
         self.submitted: pb.Pipeline = submitted if submitted is not None else pb.Pipeline()
         self.any_failed: bool = any(b.failed or (b.instruction and not b.instruction.answers) for b in self.bundles.values())
+        self._executed = sorted((b for b in self.bundles.values() if b.instruction is not None), key=lambda b: b.seq)
         self.finish: Event | None = self.events[-1] if self.events else None
 
     # -- questions that several families ask ------------------------------------------------------------------------------
@@ -331,7 +326,7 @@ class Index:
 
     def executed(self) -> list[Bundle]:
         """Bundles that were asked for, in order of asking."""
-        return sorted((b for b in self.bundles.values() if b.instruction is not None), key=lambda b: b.seq)
+        return self._executed
 
     # -- one handler a message ---------------------------------------------------------------------------------------------
 
@@ -386,7 +381,8 @@ class Index:
         if kind == "process_bundle":
             bundle = self._bundle(*key)
             if bundle.instruction is None:
-                bundle.instruction = instruction
+                bundle.instruction, bundle.request = instruction, message.process_bundle
+                bundle.descriptor_id = message.process_bundle.process_bundle_descriptor_id
             if message.process_bundle.HasField("elements"):
                 self._add_elements(event, message.process_bundle.elements, bundle.id, inbound=True)
         elif kind in ("process_bundle_progress", "process_bundle_split", "finalize_bundle"):
