@@ -25,6 +25,17 @@ class Sum(CombineFn):
         return sum(accumulators)
 
 
+@combine_fn("sum_plus")
+class SumPlus(Sum):
+    """Sum with `plus` added when it is extracted, so that every extraction shows in the result (M-COMB-05). Accumulator: the sum."""
+
+    def __init__(self, plus: int) -> None:
+        self.plus = plus
+
+    def extract(self, accumulator: Any) -> Any:
+        return accumulator + self.plus
+
+
 @combine_fn("count")
 class Count(Sum):
     """Number of values. Accumulator: the count."""

@@ -1,32 +1,22 @@
-"""The functions that tests of these areas use: most are expressions of the harness's library, a few are registered here."""
+"""The functions that tests of these areas use, by what they do: expressions of the harness's library."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-from conformance.harness.api import CombineFn
-from conformance.harness.context import Context
-from conformance.harness.functions import combine_fn, dofn
 from conformance.pipeline import Fn
 
 __all__ = [
     "COUNT_UP",
     "FLAT_VALUES",
     "KEY_LENGTH",
-    "NUMBER_AND_TEXT",
     "PARITY",
     "REPEAT_BY_VALUE",
-    "SUM_WITH_SIDE",
     "TWICE",
-    "VALUE_LENGTHS",
     "WITH_SIDE",
     "add",
     "key_modulo",
     "long_key",
     "long_value",
     "shift_timestamp",
-    "sum_plus",
 ]
 
 #: n → n, n times.
@@ -41,6 +31,8 @@ FLAT_VALUES = Fn("flat_map", expr=["val"])
 PARITY = Fn("route", tags=["even", "odd"], expr=["if", ["%", ["value"], 2], "odd", "even"])
 #: A group → the same under the length of its key.
 KEY_LENGTH = Fn("map", expr=["kv", ["len", ["key"]], ["val"]])
+#: (element, values of the iterable side input "side").
+WITH_SIDE = Fn("side_values", side="side")
 
 
 def add(number: int) -> Fn:
@@ -66,62 +58,3 @@ def long_key(size: int) -> Fn:
 def long_value(size: int) -> Fn:
     """`size` bytes under the key "k"."""
     return Fn("map", expr=["kv", "k", ["bytes", size]])
-
-
-def sum_plus(plus: int) -> Fn:
-    """The CombineFn "core_sum_plus"."""
-    return Fn("core_sum_plus", plus=plus)
-
-
-NUMBER_AND_TEXT = Fn("core_number_and_text")
-VALUE_LENGTHS = Fn("core_value_lengths")
-WITH_SIDE = Fn("core_with_side")
-SUM_WITH_SIDE = Fn("core_sum_with_side")
-
-
-@dofn("core_number_and_text")
-def number_and_text(ctx: Context) -> None:
-    """A number to the outputs "number", "text" and, in a list, "json"."""
-    ctx.output(ctx.value, "number")
-    ctx.output(str(ctx.value), "text")
-    ctx.output([ctx.value], "json")
-
-
-@dofn("core_value_lengths")
-def value_lengths(ctx: Context) -> Iterable[Any]:
-    """A group with the lengths of its values."""
-    key, values = ctx.value
-    return [(key, [len(value) for value in values])]
-
-
-@dofn("core_with_side", observes_windows=True)
-def with_side(ctx: Context) -> Iterable[Any]:
-    """(element, sorted values of the iterable side input "side")."""
-    return [(ctx.value, sorted(ctx.side("side").values()))]
-
-
-@dofn("core_sum_with_side", observes_windows=True)
-def sum_with_side(ctx: Context) -> Iterable[Any]:
-    """(key, sum of the group's values and of the side input "side")."""
-    key, values = ctx.value
-    return [(key, sum(values) + sum(ctx.side("side").values()))]
-
-
-@combine_fn("core_sum_plus")
-class SumPlus(CombineFn):
-    """Sum of the values, and `plus` added when it is extracted, so that every extraction shows in the result."""
-
-    def __init__(self, plus: int) -> None:
-        self.plus = plus
-
-    def create(self) -> int:
-        return 0
-
-    def add(self, accumulator: int, value: int) -> int:
-        return accumulator + value
-
-    def merge(self, accumulators: Sequence[int]) -> int:
-        return sum(accumulators)
-
-    def extract(self, accumulator: int) -> int:
-        return accumulator + self.plus

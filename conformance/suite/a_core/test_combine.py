@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.pipeline import Fn, coders, windowing
 from conformance.pipeline.builder import PCollection
 from conformance.pipeline.coders import CoderSpec
-from conformance.suite.a_core.functions import SUM_WITH_SIDE, sum_plus
+from conformance.suite.a_core.functions import WITH_SIDE
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing.reading import SECOND, bounds, stamped
 from conformance.suite.case import Case, Scenario
@@ -35,7 +35,7 @@ def test_combines_values_of_each_key(case: Case) -> Scenario:
 def test_extracts_once(case: Case) -> Scenario:
     # extraction adds 1000 to the sum: twice, or on a part, shows
     parts = [case.program.create([("a", number), ("b", 1)], name=f"c{number}") for number in (1, 20, 300)]
-    case.program.flatten(parts).combine_per_key(sum_plus(1000), coders.VARINT, coders.VARINT).observe("out")
+    case.program.flatten(parts).combine_per_key(Fn("sum_plus", plus=1000), coders.VARINT, coders.VARINT).observe("out")
     run = yield
     same_multiset(run.values("out"), [("a", 1321), ("b", 1003)], "the sums plus 1000", rule="M-COMB-05")
 
@@ -159,7 +159,7 @@ def test_one_value(case: Case) -> Scenario:
 @asserts("CORE29/default-for-empty-input")
 def test_default_for_empty_input(case: Case) -> Scenario:
     empty = case.program.create([], coder=coders.VARINT)
-    empty.combine_globally(sum_plus(1000), coders.VARINT, coders.VARINT, default=True).observe("out")
+    empty.combine_globally(Fn("sum_plus", plus=1000), coders.VARINT, coders.VARINT, default=True).observe("out")
     run = yield
     same(run.values("out"), [1000], rule="M-COMB-07")
 
@@ -221,8 +221,12 @@ def test_two_stages_in_sliding_windows(case: Case) -> Scenario:
 def test_reads_side_input(case: Case) -> Scenario:
     side = case.program.create([100, 200], name="side")
     groups = case.program.create(PAIRS).group_by_key()
-    output = coders.kv(coders.STRING, coders.VARINT)
-    groups.par_do(SUM_WITH_SIDE, output, side_inputs={"side": side.as_iterable()}).observe("out")
+    with_side = groups.par_do(
+        WITH_SIDE, coders.kv(groups.coder, coders.iterable(coders.VARINT)), side_inputs={"side": side.as_iterable()}
+    )
+    # ((key, values), side values) → (key, sum of both)
+    both = ["+", ["sum", ["get", ["key"], 1]], ["sum", ["val"]]]
+    with_side.par_do(Fn("map", expr=["kv", ["get", ["key"], 0], both]), coders.kv(coders.STRING, coders.VARINT)).observe("out")
     run = yield
     same_multiset(run.values("out"), [("a", 314), ("b", 302)], "the sums with the side input", rule="M-COMB-06")
 

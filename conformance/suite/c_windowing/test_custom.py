@@ -10,7 +10,7 @@ from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import same, same_multiset
 
 #: Windows named by a string, each with an end of its own.
-NAMED = coders.custom_window(coders.STRING)
+NAMED = coders.custom_window(coders.JSON)
 
 
 @asserts("WIN07/custom-assignment")

@@ -212,7 +212,9 @@ def test_one_element_a_window(case: Case) -> Scenario:
 def test_side_input_of_each_window(case: Case) -> Scenario:
     side = case.program.create([100, 200], timestamps=[1000, 12_000], window=TEN, name="side")
     main = case.program.create(["m"], timestamps=[7000], window=windowing.sliding(10 * SECOND, 5 * SECOND), name="main")
-    main.par_do(WITH_SIDE, coders.JSON, side_inputs={"side": side.as_iterable()}).observe("out")
+    main.par_do(
+        WITH_SIDE, coders.kv(coders.STRING, coders.iterable(coders.VARINT)), side_inputs={"side": side.as_iterable()}
+    ).observe("out")
     run = yield
     seen = [(bounds(seen.window), seen.value) for seen in run.seen("out")]
     expected = [((0, 10_000), ("m", [100])), ((5000, 15_000), ("m", [200]))]
