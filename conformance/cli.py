@@ -5,29 +5,36 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from conformance import __version__
+from conformance.cli_errors import CallError
+from conformance.cli_report import baseline_group, diff_command, merge_command, report_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from conformance.progress import ProgressPlugin
+    from conformance.report.baseline import Baseline
 
 __all__ = ["main"]
-
-
-class CallError(click.ClickException):
-    """A call or an environment that cannot work; exit code 4."""
-
-    exit_code = 4
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="beam-conformance")
 def cli() -> None:
     """Conformance of Apache Beam portable runners: what a runner supports, what it gets wrong, and why."""
+
+
+for _command in (report_command, diff_command, merge_command, baseline_group):
+    cli.add_command(_command)
 
 
 def _output_directory(address: str, output: str | None) -> Path:
@@ -68,28 +75,35 @@ def _output_directory(address: str, output: str | None) -> Path:
 @click.option("--pytest-output", is_flag=True, help="Show pytest's own output instead of the progress display.")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def run(context: click.Context, runner: str, pytest_args: tuple[str, ...], **options: Any) -> None:
+def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **options: Any) -> None:
     """Run the suite against a runner and write the matrix. Other words go to pytest (-x, --lf, ...)."""
     import pytest
     from rich.console import Console
 
     from conformance.endpoints import address, errors
     from conformance.progress import ProgressPlugin
+    from conformance.report import baseline
     from conformance.suite.selection import SelectionError, check_names
     from conformance.suite.settings import Settings
 
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         address.parse(runner)
-        check_names(Settings(areas=options["area"], leaves=options["leaf"]))
+        check_names(Settings(areas=list(options["area"]), leaves=list(options["leaf"])))
     except (errors.EndpointError, SelectionError) as error:
         raise CallError(str(error)) from None
     directory = _output_directory(runner, options["output"])
+    known = None
+    if options["baseline"]:
+        try:
+            known = baseline.read(options["baseline"])
+        except (baseline.BaselineError, OSError) as error:
+            raise CallError(str(error)) from None
     arguments = _pytest_arguments(runner, directory, options)
     console = Console(stderr=False)
     progress = ProgressPlugin(console, quiet_pytest=not options["pytest_output"])
     code = int(pytest.main([*arguments, *pytest_args], plugins=[progress]))
-    context.exit(_conclude(code, progress, directory, options["baseline"], console))
+    context.exit(_conclude(code, progress, directory, known, console))
 
 
 def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> list[str]:
@@ -126,17 +140,20 @@ def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> 
     return [*arguments, "--beam-command", shlex.join(["beam-conformance", *sys.argv[1:]])]
 
 
-def _conclude(code: int, progress: Any, directory: Path, baseline_file: str | None, console: Any) -> int:
+def _conclude(code: int, progress: ProgressPlugin, directory: Path, known: Baseline | None, console: Console) -> int:
     """Print what was found; the answer is the exit code."""
     from conformance.report import baseline, results, summary
+    from conformance.report.verdicts import exit_code, run_facts
     from conformance.suite import ledger
 
     for text in progress.collection_errors:
         click.echo(text, err=True)
     recorder = progress.recorder
+    comparison = None
     if recorder is not None and recorder.output is not None and recorder.counts:
         read = results.read(directory / "results.jsonl")
-        console.print(summary.render(read, ledger.load()))
+        comparison = baseline.compare(known, read, datetime.date.today()) if known is not None else None
+        console.print(summary.render(read, ledger.load(), comparison))
         console.print(f"page: {directory / 'index.html'}", highlight=False, soft_wrap=True)
     if progress.fatal is not None:
         click.echo(f"Error: {progress.fatal}", err=True)
@@ -151,10 +168,14 @@ def _conclude(code: int, progress: Any, directory: Path, baseline_file: str | No
             "Error: nothing ran. Check -k, --area, --leaf and --mode; `beam-conformance list` shows what there is.", err=True
         )
         return 3
-    if baseline_file is not None:
-        comparison = baseline.compare(baseline.read(Path(baseline_file)), results.read(directory / "results.jsonl"))
-        click.echo(comparison.text())
-        return comparison.exit_code
+    if comparison is not None:
+        facts = run_facts(
+            recorder.results,
+            selected=recorder.selected,
+            unexpected_count=len(comparison.unexpected),
+            stale=len(comparison.stale),
+        )
+        return int(exit_code(facts))
     return int(recorder.exit_code)
 
 
@@ -215,7 +236,7 @@ def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, cove
     from conformance.suite.settings import Settings
 
     try:
-        check_names(Settings(areas=area))
+        check_names(Settings(areas=tuple(area)))
     except SelectionError as error:
         raise CallError(str(error)) from None
     wanted = {name.upper() for name in area}
@@ -236,24 +257,6 @@ def show(name: str) -> None:
             click.echo(line)
     except NoSuchLeaf as error:
         raise CallError(str(error)) from None
-
-
-@cli.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--output", "-o", default="matrix.html", show_default=True, metavar="FILE")
-def report(files: tuple[Path, ...], output: str) -> None:
-    """Make one page from results files."""
-    from conformance.report import page, results
-    from conformance.suite import ledger
-
-    try:
-        rendered = page.render([results.read(file) for file in files], ledger.load())
-        Path(output).write_text(rendered, encoding="utf-8")
-    except results.ResultsError as error:
-        raise CallError(str(error)) from None
-    except OSError as error:
-        raise CallError(f"cannot write {output}: {error.strerror or error}. Choose another file with --output.") from None
-    click.echo(output)
 
 
 @cli.command()

@@ -96,7 +96,7 @@ class Recorder:
             )
         self._writer.close()
         read = results.read(self.output / "results.jsonl")
-        (self.output / "junit.xml").write_text(junit.render(read), encoding="utf-8")
+        (self.output / "junit.xml").write_text(junit.render(read, ledger.load()), encoding="utf-8")
         (self.output / "index.html").write_text(page.render([read], ledger.load()), encoding="utf-8")
 
     @property

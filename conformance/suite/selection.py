@@ -56,7 +56,9 @@ def select(tests: Sequence[tuple[T, str, tuple[str, ...]]], settings: Settings) 
     known = {assertion.id for assertion in book.assertions}
     strangers = sorted({assertion for _, assertion, _ in tests} - known)
     if strangers:
-        raise SelectionError(f"tests make assertions that the ledger does not have: {', '.join(strangers)}; add them to its TOML files")
+        raise SelectionError(
+            f"tests make assertions that the ledger does not have: {', '.join(strangers)}; add them to its TOML files"
+        )
     areas = {name.upper() for name in settings.areas}
     leaves = {name.upper() for name in settings.leaves}
     chosen: list[tuple[int, int, T]] = []

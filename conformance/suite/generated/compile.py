@@ -161,7 +161,7 @@ def _stateful(step: language.Stateful, source: PCollection, coder: CoderSpec) ->
         coder,
         name=step.id,
         state={cell.name: CELLS[cell.kind] for cell in step.cells},
-        timers={"timers": "event"} if step.on_timer else None,
+        timers={"timers": "event"} if step.on_timer else {},
         requires_time_sorted_input=step.time_sorted,
         on_window_expiration="expiration" if step.on_expiration else None,
     )

@@ -1,0 +1,88 @@
+"""The commands that work on results files and never touch a runner: report, diff, merge, baseline update."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from conformance.cli_errors import CallError
+
+__all__ = ["baseline_group", "diff_command", "merge_command", "report_command"]
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CallError(f"cannot write {path}: {error.strerror or error}. Choose another file.") from None
+    click.echo(path)
+
+
+@click.command("report")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--output", "-o", default=Path("matrix.html"), show_default=True, metavar="FILE", type=click.Path(path_type=Path))
+def report_command(files: tuple[Path, ...], output: Path) -> None:
+    """Make one page from results files."""
+    from conformance.report import page, results
+    from conformance.suite import ledger
+
+    try:
+        rendered = page.render([results.read(file) for file in files], ledger.load())
+    except results.ResultsError as error:
+        raise CallError(str(error)) from None
+    _write(output, rendered)
+
+
+@click.command("diff")
+@click.argument("before", type=FILE)
+@click.argument("after", type=FILE)
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
+def diff_command(before: Path, after: Path, form: str) -> None:
+    """What changed from one results file to another: regressions, fixes, new, removed."""
+    from conformance.report import diff, results
+
+    try:
+        found = diff.compare(results.read(before), results.read(after))
+    except results.ResultsError as error:
+        raise CallError(str(error)) from None
+    click.echo({"text": diff.to_text, "markdown": diff.to_markdown, "json": diff.to_json}[form](found), nl=False)
+
+
+@click.command("merge")
+@click.argument("parts", nargs=-1, required=True, type=FILE)
+@click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path))
+def merge_command(parts: tuple[Path, ...], output: Path) -> None:
+    """One results file from the shards of a run."""
+    from conformance.report import merge, results
+
+    try:
+        results.write_all(output, merge.merge([results.read(part) for part in parts]))
+    except results.ResultsError as error:
+        raise CallError(str(error)) from None
+    except OSError as error:
+        raise CallError(f"cannot write {output}: {error.strerror or error}. Choose another file.") from None
+    click.echo(output)
+
+
+@click.group("baseline")
+def baseline_group() -> None:
+    """What is known to fail on a runner."""
+
+
+@baseline_group.command("update")
+@click.argument("results_file", type=FILE)
+@click.argument("baseline_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--issue", default="", metavar="URL", help="Where new entries are tracked.")
+def baseline_update(results_file: Path, baseline_file: Path, issue: str) -> None:
+    """Write the baseline that a complete run asks for."""
+    from conformance.report import baseline, results
+
+    try:
+        old = baseline.read(baseline_file) if baseline_file.exists() else None
+        new = baseline.update(results.read(results_file), old, issue=issue)
+    except (results.ResultsError, baseline.BaselineError) as error:
+        raise CallError(str(error)) from None
+    _write(baseline_file, baseline.dumps(new))
