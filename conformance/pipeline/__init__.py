@@ -8,11 +8,12 @@ pipeline = program.build(session.environment())
 
 from __future__ import annotations
 
-from conformance.pipeline import coders, state, teststream, triggers, windowing
+from conformance.pipeline import coders, draw, state, teststream, triggers, windowing
 from conformance.pipeline.builder import ENVIRONMENT, OUT, PCollection, Program, Scope, display, required
 from conformance.pipeline.coders import CoderSpec
 from conformance.pipeline.errors import PipelineError
 from conformance.pipeline.fn import FN_URN, Fn
+from conformance.pipeline.packing import pack
 from conformance.pipeline.validation import validate, violations
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Scope",
     "coders",
     "display",
+    "draw",
+    "pack",
     "required",
     "state",
     "teststream",
