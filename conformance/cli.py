@@ -89,7 +89,7 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         address.parse(runner)
-        check_names(Settings(areas=list(options["area"]), leaves=list(options["leaf"])))
+        check_names(Settings(areas=options["area"], leaves=options["leaf"]))
     except (errors.EndpointError, SelectionError) as error:
         raise CallError(str(error)) from None
     directory = _output_directory(runner, options["output"])
@@ -236,7 +236,7 @@ def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, cove
     from conformance.suite.settings import Settings
 
     try:
-        check_names(Settings(areas=tuple(area)))
+        check_names(Settings(areas=area))
     except SelectionError as error:
         raise CallError(str(error)) from None
     wanted = {name.upper() for name in area}

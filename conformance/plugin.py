@@ -230,7 +230,7 @@ class SuiteSession:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "beam_result", None)
         if result is not None and self.recorder is not None:
-            self.recorder.runner(report.beam_identity)  # type: ignore[attr-defined]
+            self.recorder.runner(report.beam_identity)
             self.recorder.write(result)
 
     @pytest.hookimpl(optionalhook=True)

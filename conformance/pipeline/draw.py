@@ -1,43 +1,44 @@
-"""Pictures of a pipeline: Mermaid text and a small self-contained SVG. Leaves are boxes, PCollections are arrows, and an arrow that
-changes the windowing says how."""
+"""Pictures of a pipeline: Mermaid text, and a small self-contained SVG. Leaves are boxes, composites frames, PCollections arrows.
+
+The SVG uses `currentColor` only, so that it reads in light and dark; windowing stands on an arrow where it is not global.
+"""
 
 from __future__ import annotations
 
-import html
+import re
 from collections import defaultdict
 from collections.abc import Iterable
+from html import escape
 
 from attrs import frozen
 
 from conformance.pipeline.fn import FN_URN, Fn
 from conformance.wire import urns
-from conformance.wire.api import google_pb2, windows_pb2
 from conformance.wire.api import pipeline_pb2 as pb
+from conformance.wire.api import windows_pb2
 
 __all__ = ["mermaid", "svg"]
 
-_BOX_HEIGHT, _LAYER_GAP, _COLUMN_GAP, _CHARACTER, _MARGIN = 44, 34, 24, 6.6, 12
-_TRIGGERS = {
-    "after_all": "all",
-    "after_any": "any",
-    "after_each": "each",
-    "after_end_of_window": "watermark",
-    "after_processing_time": "processing time",
-    "after_synchronized_processing_time": "synchronized",
-    "element_count": "count",
-    "or_finally": "or finally",
-}
+_BOX_HEIGHT, _GAP_X, _GAP_Y, _CHARACTER = 34, 22, 34, 6.2
 
 
 @frozen
 class _Box:
-    transform_id: str
-    title: str
-    subtitle: str
+    """A leaf transform: its name within its parents, and what it does."""
+
+    id: str
+    name: str
+    what: str
+
+    @property
+    def width(self) -> float:
+        return max(len(self.name) * _CHARACTER, len(self.what) * _CHARACTER * 0.86, 60) + 18
 
 
 @frozen
 class _Arrow:
+    """A PCollection from its producer to one consumer; `side` for side inputs."""
+
     source: str
     target: str
     label: str
@@ -45,200 +46,175 @@ class _Arrow:
 
 
 def _short(urn: str) -> str:
-    return urn.removeprefix("beam:transform:").removeprefix("beam:").rsplit(":v", 1)[0]
+    return re.sub(r":v\d+$", "", urn).rpartition(":")[2] or "composite"
 
 
-def _span(value: google_pb2.Duration | google_pb2.Timestamp) -> str:
-    milliseconds = value.seconds * 1000 + value.nanos // 1_000_000
-    return f"{milliseconds // 1000} s" if milliseconds and milliseconds % 1000 == 0 else f"{milliseconds} ms"
+def _what(transform: pb.PTransform) -> str:
+    """The URN's short name, with the function of a ParDo."""
+    kind = _short(transform.spec.urn)
+    if transform.spec.urn == urns.Transform.PAR_DO:
+        do_fn = pb.ParDoPayload.FromString(transform.spec.payload).do_fn
+        if do_fn.urn == FN_URN:
+            return f"{kind}: {Fn.from_spec(do_fn).name}"
+    return kind
 
 
-def _window_fn(spec: pb.FunctionSpec) -> str:
-    if spec.urn == urns.WindowFn.GLOBAL:
-        return "global"
-    if spec.urn == urns.WindowFn.FIXED:
-        return f"fixed {_span(windows_pb2.FixedWindowsPayload.FromString(spec.payload).size)}"
-    if spec.urn == urns.WindowFn.SLIDING:
-        sliding = windows_pb2.SlidingWindowsPayload.FromString(spec.payload)
-        return f"sliding {_span(sliding.size)} / {_span(sliding.period)}"
-    if spec.urn == urns.WindowFn.SESSION:
-        return f"sessions {_span(windows_pb2.SessionWindowsPayload.FromString(spec.payload).gap_size)}"
-    if spec.urn == FN_URN:
-        return f"custom {Fn.from_spec(spec).name}"
-    return _short(spec.urn)
+def _windowing(strategy: pb.WindowingStrategy) -> str:
+    """The window function in words; nothing for the global one."""
+    spec = strategy.window_fn
+
+    def seconds(duration: object) -> str:
+        return f"{duration.seconds + duration.nanos / 1e9:g} s"  # type: ignore[attr-defined]
+
+    match spec.urn:
+        case urns.WindowFn.GLOBAL:
+            words = ""
+        case urns.WindowFn.FIXED:
+            words = f"fixed {seconds(windows_pb2.FixedWindowsPayload.FromString(spec.payload).size)}"
+        case urns.WindowFn.SLIDING:
+            sliding = windows_pb2.SlidingWindowsPayload.FromString(spec.payload)
+            words = f"sliding {seconds(sliding.size)} every {seconds(sliding.period)}"
+        case urns.WindowFn.SESSION:
+            words = f"sessions {seconds(windows_pb2.SessionWindowsPayload.FromString(spec.payload).gap_size)}"
+        case _:
+            words = f"windows of {Fn.from_payload(spec.payload).name}" if spec.urn == FN_URN else _short(spec.urn)
+    trigger = strategy.trigger.WhichOneof("trigger")
+    if trigger not in (None, "default"):
+        words = f"{words} {trigger}".strip().replace("_", " ")
+    return words
 
 
-def _trigger(trigger: pb.Trigger) -> str:
-    kind = trigger.WhichOneof("trigger") or "none"
-    body = getattr(trigger, kind, None)
-    name = _TRIGGERS.get(kind, kind)
-    if kind == "element_count":
-        return f"count {trigger.element_count.element_count}"
-    if kind == "repeat":
-        return f"repeat({_trigger(trigger.repeat.subtrigger)})"
-    if kind == "after_end_of_window":
-        window = trigger.after_end_of_window
-        parts = [
-            f"{label} {_trigger(getattr(window, field))}"
-            for label, field in (("early", "early_firings"), ("late", "late_firings"))
-            if window.HasField(field)  # type: ignore[arg-type]
-        ]
-        return f"watermark({', '.join(parts)})" if parts else "watermark"
-    if kind == "or_finally":
-        return f"{_trigger(trigger.or_finally.main)} or finally {_trigger(getattr(trigger.or_finally, 'finally'))}"
-    if body is not None and hasattr(body, "subtriggers"):
-        return f"{name}({', '.join(map(_trigger, body.subtriggers))})"
-    return name
+def _leaves(pipeline: pb.Pipeline) -> list[_Box]:
+    return [
+        _Box(id_, transform.unique_name, _what(transform))
+        for id_, transform in pipeline.components.transforms.items()
+        if not transform.subtransforms
+    ]
 
 
-def _strategy(strategy: pb.WindowingStrategy) -> str:
-    """The windowing in a few words; nothing for the plain global window."""
-    parts = [_window_fn(strategy.window_fn)]
-    kind = strategy.trigger.WhichOneof("trigger")
-    if kind not in (None, "default"):
-        parts.append(_trigger(strategy.trigger))
-    if strategy.accumulation_mode == pb.AccumulationMode.ACCUMULATING:
-        parts.append("accumulating")
-    if strategy.allowed_lateness:
-        parts.append(f"lateness {strategy.allowed_lateness} ms")
-    return "" if parts == ["global"] else ", ".join(parts)
-
-
-def _boxes(pipeline: pb.Pipeline) -> dict[str, _Box]:
-    found = {}
-    for transform_id, transform in pipeline.components.transforms.items():
-        if transform.subtransforms:
-            continue
-        subtitle = _short(transform.spec.urn) or "empty"
-        if transform.spec.urn == urns.Transform.PAR_DO:
-            do_fn = pb.ParDoPayload.FromString(transform.spec.payload).do_fn
-            if do_fn.urn == FN_URN:
-                subtitle = f"pardo {Fn.from_spec(do_fn).name}"
-        found[transform_id] = _Box(transform_id, transform.unique_name, subtitle)
-    return found
-
-
-def _arrows(pipeline: pb.Pipeline, boxes: Iterable[str]) -> list[_Arrow]:
-    parts = pipeline.components
-    leaves = {transform_id: parts.transforms[transform_id] for transform_id in boxes}
-    producer = {collection: leaf for leaf, proto in leaves.items() for collection in proto.outputs.values()}
+def _arrows(pipeline: pb.Pipeline, boxes: Iterable[_Box]) -> list[_Arrow]:
+    components = pipeline.components
+    ids = [box.id for box in boxes]
+    producer = {collection: id_ for id_ in ids for collection in components.transforms[id_].outputs.values()}
     arrows = []
-    for leaf, proto in leaves.items():
-        is_pardo = proto.spec.urn == urns.Transform.PAR_DO
-        sides = set(pb.ParDoPayload.FromString(proto.spec.payload).side_inputs) if is_pardo else set()
-        for local, collection in proto.inputs.items():
-            source = producer.get(collection)
-            if source is None or source == leaf:
-                continue
-            outputs = leaves[source].outputs
-            tag = next((name for name, each in outputs.items() if each == collection), "")
-            labels = [tag if len(outputs) > 1 else ""]
-            if collection in parts.pcollections:
-                strategy_id = parts.pcollections[collection].windowing_strategy_id
-                if strategy_id in parts.windowing_strategies:
-                    labels.append(_strategy(parts.windowing_strategies[strategy_id]))
-            arrows.append(_Arrow(source, leaf, ": ".join(filter(None, labels)), local in sides))
+    for id_ in sorted(ids):
+        transform = components.transforms[id_]
+        sides: set[str] = set()
+        if transform.spec.urn == urns.Transform.PAR_DO:
+            sides = set(pb.ParDoPayload.FromString(transform.spec.payload).side_inputs)
+        for local, collection in sorted(transform.inputs.items()):
+            if collection in producer and producer[collection] != id_:
+                strategy = components.windowing_strategies[components.pcollections[collection].windowing_strategy_id]
+                arrows.append(_Arrow(producer[collection], id_, _windowing(strategy), local in sides))
     return arrows
 
 
 def mermaid(pipeline: pb.Pipeline) -> str:
-    """A Mermaid flowchart: boxes with names and URNs, arrows with tags and windowing, side inputs dashed."""
-    boxes = _boxes(pipeline)
-    ids = {transform_id: f"t{number}" for number, transform_id in enumerate(sorted(boxes))}
+    """A Mermaid flowchart; composites are subgraphs."""
+    boxes = {box.id: box for box in _leaves(pipeline)}
+    number = {id_: f"t{index}" for index, id_ in enumerate(sorted(pipeline.components.transforms))}
     lines = ["flowchart TD"]
-    for transform_id, name in ids.items():
-        box = boxes[transform_id]
-        lines.append(f'  {name}["{_quoted(box.title)}<br/><small>{_quoted(box.subtitle)}</small>"]')
-    for arrow in sorted(_arrows(pipeline, boxes), key=lambda each: (each.source, each.target, each.label)):
+
+    def quoted(text: str) -> str:
+        return '"' + text.replace('"', "#quot;") + '"'
+
+    def place(id_: str, depth: int) -> None:
+        transform = pipeline.components.transforms[id_]
+        indent = "  " * depth
+        if id_ in boxes:
+            name = transform.unique_name.rpartition("/")[2]
+            lines.append(f"{indent}{number[id_]}[{quoted(f'{name}<br/>{boxes[id_].what}')}]")
+            return
+        lines.append(f"{indent}subgraph {number[id_]} [{quoted(transform.unique_name.rpartition('/')[2])}]")
+        for sub in transform.subtransforms:
+            place(sub, depth + 1)
+        lines.append(f"{indent}end")
+
+    for root in pipeline.root_transform_ids:
+        place(root, 1)
+    for arrow in _arrows(pipeline, boxes.values()):
         line = "-.->" if arrow.side else "-->"
-        label = f'|"{_quoted(arrow.label)}"|' if arrow.label else ""
-        lines.append(f"  {ids[arrow.source]} {line}{label} {ids[arrow.target]}")
+        label = f"|{quoted(arrow.label)}|" if arrow.label else ""
+        lines.append(f"  {number[arrow.source]} {line}{label} {number[arrow.target]}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    return html.escape(text, quote=True).replace("&#x27;", "#39;").replace("&quot;", "#quot;")
-
-
-def _layers(boxes: Iterable[str], arrows: list[_Arrow]) -> list[list[str]]:
-    """Longest-path layers, each ordered by where its producers stand. A cycle (an invalid pipeline) ends where it closes."""
-    producers: dict[str, list[str]] = defaultdict(list)
+def _layers(boxes: list[_Box], arrows: list[_Arrow]) -> list[list[_Box]]:
+    """Boxes by the longest way from a root, and within a layer near what feeds them."""
+    incoming: dict[str, list[str]] = defaultdict(list)
     for arrow in arrows:
-        producers[arrow.target].append(arrow.source)
+        incoming[arrow.target].append(arrow.source)
     depth: dict[str, int] = {}
 
-    def depth_of(box: str, path: frozenset[str]) -> int:
-        if box not in depth:
-            above = [each for each in producers[box] if each not in path]
-            depth[box] = 1 + max((depth_of(each, path | {box}) for each in above), default=-1)
-        return depth[box]
+    def find(id_: str, on_the_way: frozenset[str]) -> int:
+        if id_ not in depth:
+            above = [find(source, on_the_way | {id_}) for source in incoming[id_] if source not in on_the_way]
+            depth[id_] = 1 + max(above, default=-1)
+        return depth[id_]
 
-    layers: dict[int, list[str]] = defaultdict(list)
+    layers: dict[int, list[_Box]] = defaultdict(list)
     for box in boxes:
-        layers[depth_of(box, frozenset({box}))].append(box)
-    ordered: list[list[str]] = []
+        layers[find(box.id, frozenset())].append(box)
     place: dict[str, float] = {}
+    ordered = []
     for level in sorted(layers):
 
-        def centre(box: str) -> tuple[float, str]:
-            above = [place[each] for each in producers[box] if each in place]
-            return (sum(above) / len(above) if above else 0.0), box
+        def wish(box: _Box) -> tuple[float, str]:
+            above = [place[source] for source in incoming[box.id] if source in place]
+            return (sum(above) / len(above) if above else 0.5, box.id)
 
-        layer = sorted(layers[level], key=centre)
-        place.update({box: float(number) for number, box in enumerate(layer)})
+        layer = sorted(layers[level], key=wish)
+        place.update({box.id: (index + 0.5) / len(layer) for index, box in enumerate(layer)})
         ordered.append(layer)
     return ordered
 
 
-def _clip(text: str, limit: int = 42) -> str:
-    return text if len(text) <= limit else f"…{text[-limit + 1 :]}"
-
-
 def svg(pipeline: pb.Pipeline) -> str:
-    """A self-contained SVG, layered top to bottom, in currentColor so that it reads on light and dark."""
-    boxes = _boxes(pipeline)
+    """A layered drawing from top to bottom."""
+    boxes = _leaves(pipeline)
     arrows = _arrows(pipeline, boxes)
     layers = _layers(boxes, arrows)
-    widths = {key: max(len(_clip(box.title)), len(_clip(box.subtitle)), 8) * _CHARACTER + 20 for key, box in boxes.items()}
-    layer_widths = [sum(widths[box] for box in layer) + _COLUMN_GAP * (len(layer) - 1) for layer in layers]
-    width = max(layer_widths, default=100.0) + 2 * _MARGIN
-    height = len(layers) * (_BOX_HEIGHT + _LAYER_GAP) - _LAYER_GAP + 2 * _MARGIN if layers else 2 * _MARGIN
-    left: dict[str, float] = {}
-    top: dict[str, float] = {}
-    for level, layer in enumerate(layers):
-        x = (width - layer_widths[level]) / 2
+    widths = [sum(box.width for box in layer) + _GAP_X * (len(layer) - 1) for layer in layers]
+    width = max(widths, default=60) + 24
+    height = len(layers) * (_BOX_HEIGHT + _GAP_Y) - _GAP_Y + 24
+    where: dict[str, tuple[float, float, float]] = {}
+    for level, (layer, total) in enumerate(zip(layers, widths, strict=True)):
+        x = (width - total) / 2
         for box in layer:
-            left[box], top[box] = x, _MARGIN + level * (_BOX_HEIGHT + _LAYER_GAP)
-            x += widths[box] + _COLUMN_GAP
+            where[box.id] = (x, 12 + level * (_BOX_HEIGHT + _GAP_Y), box.width)
+            x += box.width + _GAP_X
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" '
-        'font-family="ui-monospace, monospace" font-size="11" fill="currentColor" stroke="none" role="img">',
-        f"<title>pipeline of {len(boxes)} transforms</title>",
+        'role="img" font-family="system-ui, sans-serif" font-size="11" fill="currentColor">',
         '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 8 4 0 8z" fill="currentColor"/></marker></defs>',
+        '<path d="M0 0L8 4L0 8z"/></marker></defs>',
     ]
-    for arrow in arrows:
-        x1, y1 = left[arrow.source] + widths[arrow.source] / 2, top[arrow.source] + _BOX_HEIGHT
-        x2, y2 = left[arrow.target] + widths[arrow.target] / 2, top[arrow.target]
-        middle = (y1 + y2) / 2
-        dash = ' stroke-dasharray="4 3"' if arrow.side else ""
-        parts.append(
-            f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {middle:.0f} {x2:.0f} {middle:.0f} {x2:.0f} {y2:.0f}" fill="none" '
-            f'stroke="currentColor" stroke-opacity=".6"{dash} marker-end="url(#a)"/>'
-        )
-        if arrow.label:
-            label = html.escape(_clip(arrow.label, 60))
-            parts.append(
-                f'<text x="{(x1 + x2) / 2 + 6:.0f}" y="{middle + 4:.0f}" font-size="9" fill-opacity=".75">{label}</text>'
-            )
-    for key, box in boxes.items():
-        x, y, w = left[key], top[key], widths[key]
-        parts.append(
-            f'<rect x="{x:.0f}" y="{y:.0f}" width="{w:.0f}" height="{_BOX_HEIGHT}" rx="5" fill="currentColor" fill-opacity=".06" '
-            'stroke="currentColor" stroke-opacity=".5"/>'
-            f'<text x="{x + w / 2:.0f}" y="{y + 18:.0f}" text-anchor="middle">{html.escape(_clip(box.title))}</text>'
-            f'<text x="{x + w / 2:.0f}" y="{y + 34:.0f}" text-anchor="middle" font-size="9" fill-opacity=".7">'
-            f"{html.escape(_clip(box.subtitle))}</text>"
-        )
-    parts.append("</svg>")
-    return "".join(parts)
+    parts += [_arrow_svg(arrow, where) for arrow in arrows]
+    parts += [_box_svg(box, where[box.id]) for box in boxes]
+    return "".join([*parts, "</svg>"])
+
+
+def _box_svg(box: _Box, place: tuple[float, float, float]) -> str:
+    x, y, width = place
+    middle = x + width / 2
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_BOX_HEIGHT}" rx="6" fill="currentColor" fill-opacity="0.06" '
+        f'stroke="currentColor" stroke-opacity="0.45"/>'
+        f'<text x="{middle:.1f}" y="{y + 14:.1f}" text-anchor="middle">{escape(box.name)}</text>'
+        f'<text x="{middle:.1f}" y="{y + 27:.1f}" text-anchor="middle" font-size="9.5" fill-opacity="0.65">{escape(box.what)}</text>'
+    )
+
+
+def _arrow_svg(arrow: _Arrow, where: dict[str, tuple[float, float, float]]) -> str:
+    (x1, y1, w1), (x2, y2, w2) = where[arrow.source], where[arrow.target]
+    start, end = (x1 + w1 / 2, y1 + _BOX_HEIGHT), (x2 + w2 / 2, y2)
+    bend = (end[1] - start[1]) / 2
+    dashes = ' stroke-dasharray="4 3"' if arrow.side else ""
+    path = (
+        f'<path d="M{start[0]:.1f} {start[1]:.1f}C{start[0]:.1f} {start[1] + bend:.1f} {end[0]:.1f} {end[1] - bend:.1f} '
+        f'{end[0]:.1f} {end[1]:.1f}" fill="none" stroke="currentColor" stroke-opacity="0.6"{dashes} marker-end="url(#a)"/>'
+    )
+    if not arrow.label:
+        return path
+    x, y = (start[0] + end[0]) / 2 + 5, (start[1] + end[1]) / 2 + 3
+    return path + f'<text x="{x:.1f}" y="{y:.1f}" font-size="9" fill-opacity="0.75">{escape(arrow.label)}</text>'

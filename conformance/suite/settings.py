@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import frozen
 
 __all__ = ["Settings"]
 
@@ -23,8 +23,8 @@ class Settings:
     pack_size: int | None = None
     environment: str = "loopback"
     sdk: str = "harness"
-    areas: tuple[str, ...] = field(default=(), converter=tuple)
-    leaves: tuple[str, ...] = field(default=(), converter=tuple)
+    areas: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
     #: (I, N) of `--shard I/N`, counted from 1.
     shard: tuple[int, int] | None = None
     #: Directory for results.jsonl, junit.xml and index.html; None writes nothing.
