@@ -1,7 +1,7 @@
 """Greedy fusion: which steps share a stage (P-PIPE-09). Pure; knows steps, not coders or descriptors.
 
-Steps are taken in topological order. One that the same environment runs joins the stage that produces its main input, or the
-stage whose other members read that input too, unless that would make the stage wait for itself by way of a side input.
+Steps are taken in topological order. One that the same environment runs joins the stage that makes its main input, or the
+stage whose other members read that input too, unless it must be first and alone.
 """
 
 from __future__ import annotations
@@ -83,14 +83,27 @@ def upstream_environment(step: Step, producer: Mapping[str, Step]) -> str:
 
 
 def alone(step: Step) -> bool:
-    """Whether a step must be the one consumer of its stage's source: keys must be kept together, restrictions come back
-    to the source (P-PIPE-17), sorted or stable input is made between stages (M-STATE-16, M-STATE-17)."""
-    if step.urn == urns.Transform.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS:
+    """Whether a step must be the one consumer of its stage's source.
+
+    Keys must be kept together, restrictions come back to the source (P-PIPE-17), sorted or stable input is made between
+    stages (M-STATE-16, M-STATE-17), and elements wait for side inputs in the windows that they have at the consumer
+    (M-SIDE-05); this also keeps a side input's producer out of the stage (P-PIPE-09).
+    """
+    if step.sides or step.urn == urns.Transform.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS:
         return True
     pardo = step.pardo
     return pardo is not None and bool(
         pardo.state_specs or pardo.timer_family_specs or pardo.requires_time_sorted_input or pardo.requires_stable_input
     )
+
+
+def follows(step: Step, producer: Unit) -> bool:
+    """Whether a step may run in the stage that makes its main input."""
+    if not alone(step):
+        return True
+    # the same DoFn as the step before, hence the same side inputs in the same windows
+    split, pair = urns.Transform.SPLIT_AND_SIZE_RESTRICTIONS, urns.Transform.PAIR_WITH_RESTRICTION
+    return step.urn == split and producer.steps[-1].urn == pair
 
 
 def fuse(steps: list[Step], *, fusing: bool = True) -> list[Unit]:
@@ -99,32 +112,19 @@ def fuse(steps: list[Step], *, fusing: bool = True) -> list[Unit]:
     owner: dict[str, Unit] = {}
     by_root: dict[tuple[str, str], list[Unit]] = {}
 
-    def reaches(start: str, goal: str) -> bool:
-        """Whether unit `start` waits for unit `goal`."""
-        todo, seen = [start], {start}
-        while todo:
-            one = todo.pop()
-            if one == goal:
-                return True
-            for need in units[one].needs - seen:
-                seen.add(need)
-                todo.append(need)
-        return False
-
-    def may_join(unit: Unit, step: Step) -> bool:
-        return not any(
-            side in owner and (owner[side].id == unit.id or reaches(owner[side].id, unit.id)) for side in step.sides.values()
-        )
-
     for step in steps:
         unit = None
-        if step.environment and not alone(step) and fusing:
-            producer = owner.get(step.main)
-            if producer is not None and producer.environment == step.environment and may_join(producer, step):
-                unit = producer
-            else:
-                siblings = by_root.get((step.main, step.environment), [])
-                unit = next((each for each in siblings if each.shared and may_join(each, step)), None)
+        producer = owner.get(step.main)
+        if (
+            step.environment
+            and fusing
+            and producer is not None
+            and producer.environment == step.environment
+            and follows(step, producer)
+        ):
+            unit = producer
+        elif step.environment and fusing and not alone(step):
+            unit = next((each for each in by_root.get((step.main, step.environment), []) if each.shared), None)
         if unit is None:
             unit = Unit(f"stage/{step.id}" if step.environment else step.id, environment=step.environment, root=step.main)
             unit.shared = bool(step.environment) and not alone(step)
