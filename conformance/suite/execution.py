@@ -68,8 +68,23 @@ class RunnerUnderTest:
     # -- plumbing for probes
 
     def client(self, transcript: Any = None) -> JobClient:
-        """A job client of its own, for probes that drive the Job API themselves."""
+        """A job client of its own, for probes that drive the Job API themselves; a managed endpoint that is dead is replaced first.
+
+        Raises EndpointGone when there is no endpoint left to ask.
+        """
+        self._ensure_alive()
         return JobClient(self.endpoint, transcript=transcript, timeout_scale=self.settings.timeout_scale)
+
+    def recover(self, error: BaseException | None = None) -> None:
+        """After a probe met `error`: a managed endpoint that died or hung is replaced, so that the next assertion is judged on a
+        healthy one. Raises EndpointGone when there is no endpoint left to ask.
+        """
+        if isinstance(error, errors.PhaseTimeout):
+            self._after_trouble(dead=False)
+        elif isinstance(error, errors.EndpointDied | errors.EndpointUnreachable):
+            self._after_trouble(dead=True)
+        else:
+            self._ensure_alive()
 
     def session(self, **options: Any) -> Session:
         """A harness session for one job; use it as a context manager."""
