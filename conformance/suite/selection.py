@@ -53,14 +53,10 @@ def select(tests: Sequence[tuple[T, str, tuple[str, ...]]], settings: Settings) 
     """
     check_names(settings)
     book = ledger.load()
-    known = {assertion.id for assertion in book.assertions}
-    strangers = sorted({assertion for _, assertion, _ in tests} - known)
-    if strangers:
-        raise SelectionError(
-            f"tests make assertions that the ledger does not have: {', '.join(strangers)}; add them to its TOML files"
-        )
     areas = {name.upper() for name in settings.areas}
     leaves = {name.upper() for name in settings.leaves}
+    known = {assertion.id for assertion in book.assertions}
+    strangers: list[str] = []
     chosen: list[tuple[int, int, T]] = []
     for position, (test, assertion, modes) in enumerate(tests):
         leaf = assertion.partition("/")[0]
@@ -72,4 +68,10 @@ def select(tests: Sequence[tuple[T, str, tuple[str, ...]]], settings: Settings) 
         )
         if wanted:
             chosen.append((depth(leaf), position, test))
+            if assertion not in known:
+                strangers.append(assertion)
+    if strangers:
+        raise SelectionError(
+            f"{len(strangers)} assertions of tests are not in the ledger ({', '.join(strangers[:3])}, ...); add them to its TOML files"
+        )
     return [test for _, _, test in sorted(chosen, key=lambda entry: entry[:2])]
