@@ -31,6 +31,22 @@ class Gates:
             if name not in self._open:
                 self._passes[name] -= 1
 
+    def ask(self, name: str, patience: float, first: bool) -> str:
+        """For a function in another process: "open" (it passes), "gone" (the session closed) or "closed" after `patience` s."""
+        with self._condition:
+            if first:
+                self._arrivals[name] += 1
+                self._condition.notify_all()
+            self._condition.wait_for(lambda: self._all_open or name in self._open or self._passes[name] > 0, patience)
+            if self._all_open:
+                return "gone"
+            if name in self._open:
+                return "open"
+            if self._passes[name] > 0:
+                self._passes[name] -= 1
+                return "open"
+            return "closed"
+
     def open(self, name: str) -> None:
         """Let everybody pass, now and later."""
         with self._condition:

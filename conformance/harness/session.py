@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
 from concurrent import futures
+from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import grpc
 
 from conformance.harness import capabilities as all_capabilities
 from conformance.harness.host import Host
 from conformance.harness.observations import Observations
+from conformance.harness.reporting import reports_handler
 from conformance.harness.worker import Endpoints, Worker
 from conformance.wire import rpc, urns
 from conformance.wire.api import endpoints_pb2, fn_pb2
@@ -57,8 +60,9 @@ class Session(Host):
         super().__init__(Observations(), frozenset(capabilities))
         self.workers: list[Worker] = []
         self._lock = threading.Lock()
+        self._launcher: tempfile.TemporaryDirectory[str] | None = None
         self._server = grpc.server(_EXECUTOR, options=rpc.SERVER_OPTIONS)
-        self._server.add_generic_rpc_handlers((rpc.service_handler(_POOL, _Pool(self)),))
+        self._server.add_generic_rpc_handlers((rpc.service_handler(_POOL, _Pool(self)), reports_handler(self)))
         self.port = self._server.add_insecure_port("localhost:0")
         self._server.start()
 
@@ -120,35 +124,33 @@ class Session(Host):
             if not worker.ended.is_set():
                 worker.exit()
         self._server.stop(None)
+        if self._launcher is not None:
+            self._launcher.cleanup()
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait until the runner has let every worker go; False on timeout."""
         return all(worker.ended.wait(timeout) for worker in list(self.workers))
 
-    def process_environment(self, env: dict[str, str] | None = None, command: str | None = None) -> pb.Environment:
-        """PROCESS: `python -m conformance.harness`, which reports its observations to this session."""
-        from conformance.harness.reporting import serve_reports
-
-        address = serve_reports(self)
-        payload = pb.ProcessPayload(
-            command=command or _launcher(),
-            env={
-                "BEAM_CONFORMANCE_REPORT": address,
-                "BEAM_CONFORMANCE_CAPABILITIES": " ".join(sorted(self.capabilities)),
-                **(env or {}),
-            },
-        )
+    def process_environment(
+        self, env: dict[str, str] | None = None, dependencies: Iterable[pb.ArtifactInformation] = ()
+    ) -> pb.Environment:
+        """PROCESS: `python -m conformance.harness`, which reports to this session. The launcher lives as long as the session."""
+        if self._launcher is None:
+            self._launcher = tempfile.TemporaryDirectory(prefix="conformance-harness-")
+        script = Path(self._launcher.name) / "harness"
+        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m conformance.harness "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
+        payload = pb.ProcessPayload(command=str(script), env={**self.process_variables(), **(env or {})})
         return pb.Environment(
             urn=urns.Env.PROCESS,
             payload=payload.SerializeToString(deterministic=True),
             capabilities=sorted(self.capabilities),
+            dependencies=list(dependencies),
         )
 
-    @property
-    def server(self) -> Any:
-        """The pool's gRPC server, to add services to."""
-        return self._server
-
-
-def _launcher() -> str:
-    return sys.executable
+    def process_variables(self) -> dict[str, str]:
+        """The environment variables by which a harness process finds this session."""
+        return {
+            "BEAM_CONFORMANCE_REPORT": f"localhost:{self.port}",
+            "BEAM_CONFORMANCE_CAPABILITIES": " ".join(sorted(self.capabilities)),
+        }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -58,13 +59,14 @@ class Worker:
     def __init__(self, host: Host, worker_id: str, endpoints: Endpoints) -> None:
         self.host, self.worker_id, self.endpoints = host, worker_id, endpoints
         self.provision: provision_pb2.ProvisionInfo | None = None
+        #: Called with what provision said.
+        self.on_provision: Callable[[provision_pb2.ProvisionInfo], None] | None = None
         self.ended = threading.Event()
         self._transcript = host.transcript
         self.data = DataPlane(host.transcript, worker_id)
         self.state = StatePlane(host.transcript, worker_id)
         self._cache = StateCache()
         self.short_ids = metrics.ShortIds()
-        self._registry = Registry(host.functions, host.sink)
         self._lock = threading.Lock()
         self._plans: dict[str, tuple[Plan, str]] = {}
         self._idle: dict[str, list[Processor]] = {}
@@ -187,6 +189,8 @@ class Worker:
             CHANNELS.release(url)
         self.provision = response.info
         self.endpoints.override(response.info)
+        if self.on_provision is not None:
+            self.on_provision(response.info)
 
     def runner_has(self, capability: str) -> bool:
         """Did the runner declare it in provision?"""
@@ -459,7 +463,7 @@ class Worker:
             idle = self._idle.get(descriptor_id)
             if idle:
                 return idle.pop()
-        processor = Processor(plan, self._registry, self.declares(_P.DATA_SAMPLING))
+        processor = Processor(plan, Registry(self.host.functions, self.host.sink), self.declares(_P.DATA_SAMPLING))
         try:
             processor.setup()
         except Exception:

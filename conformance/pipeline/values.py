@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from conformance.wire.values import GLOBAL_WINDOW, CustomWindow, GlobalWindow, IntervalWindow, ShardedKey
+
 __all__ = ["from_json", "to_json"]
 
 
@@ -30,6 +32,14 @@ def to_json(value: Any) -> Any:
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"only string keys have a JSON form, not {list(value)!r}; use a list of pairs")
         return {"dict": {key: to_json(item) for key, item in value.items()}}
+    if isinstance(value, ShardedKey):
+        return {"sharded": [to_json(value.key), value.shard_id.hex()]}
+    if isinstance(value, IntervalWindow):
+        return {"window": [value.start, value.end]}
+    if isinstance(value, GlobalWindow):
+        return {"window": None}
+    if isinstance(value, CustomWindow):
+        return {"window": {"max": value.max_timestamp, "window": to_json(value.window)}}
     if isinstance(value, list | set | frozenset):
         items = [to_json(item) for item in value]
         return sorted(items, key=repr) if isinstance(value, set | frozenset) else items
@@ -51,5 +61,17 @@ def from_json(data: Any) -> Any:
                 return float(body)
             if kind == "dict":
                 return {key: from_json(item) for key, item in body.items()}
+            if kind == "sharded":
+                return ShardedKey(from_json(body[0]), bytes.fromhex(body[1]))
+            if kind == "window":
+                return _window(body)
         raise ValueError(f"{data!r} is not the JSON form of a value; write a dict as {{'dict': …}}")
     return data
+
+
+def _window(body: Any) -> GlobalWindow | IntervalWindow | CustomWindow:
+    if body is None:
+        return GLOBAL_WINDOW
+    if isinstance(body, list):
+        return IntervalWindow(*body)
+    return CustomWindow(body["max"], from_json(body["window"]))
