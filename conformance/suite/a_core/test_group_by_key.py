@@ -171,6 +171,17 @@ def test_iterated_twice(case: Case) -> Scenario:
     same_multiset(run.values("out"), expected, "key, first and second iteration", rule="M-BATCH-11")
 
 
+@asserts("CORE23/many-values-iterated-twice")
+def test_many_values_iterated_twice(case: Case) -> Scenario:
+    count = 20 * KILO
+    keyed = case.program.create([count]).par_do(COUNT_UP).par_do(Fn("with_key", key="k"), coders.kv(coders.STRING, coders.VARINT))
+    both = ["list", ["sum", ["val"]], ["sum", ["val"]], ["len", ["val"]]]
+    keyed.group_by_key().par_do(Fn("map", expr=both), coders.JSON).observe("out")
+    run = yield
+    total = count * (count - 1) // 2
+    same(run.values("out"), [[total, total, count]], "sums of the first and second iteration, and the number", rule="M-BATCH-11")
+
+
 @asserts("CORE24/empty-keys")
 def test_empty_keys(case: Case) -> Scenario:
     case.program.create([(b"", 1), (b"a", 2), (b"", 3)], name="bytes").group_by_key().observe("bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.pipeline import Fn, coders, windowing
+from conformance.suite.a_core.functions import WITH_SIDE
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing import functions as functions
 from conformance.suite.c_windowing.reading import bounds, in_windows, window_groups
@@ -78,3 +79,48 @@ def test_custom_merge(case: Case) -> Scenario:
     seen = [(seen.value[0], bounds(seen.window), sorted(seen.value[1])) for seen in run.seen("out")]
     expected = [("k", (0, 210), [1, 3]), ("k", (101, 311), [2, 4]), ("j", (400, 410), [5])]
     same_multiset(seen, expected, "key, window and values", rule="M-WIN-14")
+
+
+@asserts("WIN07/custom-assignment-to-none")
+def test_custom_assignment_to_none(case: Case) -> Scenario:
+    created = case.program.create([("k", 1), ("k", 2)], timestamps=[10, 11])
+    created.window_into(windowing.custom(Fn("none")), name="nowhere").group_by_key().observe("out")
+    created.observe("in")
+    run = yield
+    same(run.values("out"), [], "the groups", rule="M-WIN-06")
+    same(len(run.values("in")), 2, "the number of elements before", rule="M-WIN-06")
+
+
+@asserts("WIN09/gap-of-each-element")
+def test_gap_of_each_element(case: Case) -> Scenario:
+    # the value is the gap: [0, 20) and [15, 20) overlap, [20, 25) touches, [100, 101) is far
+    window = windowing.custom(Fn("value_gap"), merging=True, assigns_to_one_window=True)
+    pairs = [("k", 20), ("k", 5), ("k", 5), ("k", 1)]
+    case.program.create(pairs, timestamps=[0, 15, 20, 100], window=window).group_by_key().observe("out")
+    run = yield
+    expected = {("k", 0, 20): [5, 20], ("k", 20, 25): [5], ("k", 100, 101): [1]}
+    same(window_groups(run, "out"), expected, "the groups by window", rule="M-WIN-14")
+
+
+@asserts("WIN10/windows-of-unequal-length")
+def test_windows_of_unequal_length(case: Case) -> Scenario:
+    # the value is the length of the window, as months have lengths of their own
+    window = windowing.custom(Fn("value_gap"), assigns_to_one_window=True)
+    pairs = [("k", 31), ("k", 28), ("k", 31)]
+    case.program.create(pairs, timestamps=[0, 31, 59], window=window).group_by_key().observe("out")
+    run = yield
+    seen = [(bounds(seen.window), seen.timestamp, list(seen.value[1])) for seen in run.seen("out")]
+    expected = [((0, 31), 30, [31]), ((31, 59), 58, [28]), ((59, 90), 89, [31])]
+    same_multiset(seen, expected, "window, timestamp and values", rule="M-WIN-14")
+
+
+@asserts("CORE43/custom-mapping")
+def test_custom_mapping(case: Case) -> Scenario:
+    ten = windowing.fixed(10_000)
+    side = case.program.create([100, 200], timestamps=[1000, 12_000], window=ten, name="side")
+    main = case.program.create(["m", "n"], timestamps=[14_000, 25_000], window=ten, name="main")
+    view = side.as_iterable(mapping=Fn("previous", size=10_000))
+    output = coders.kv(coders.STRING, coders.iterable(coders.VARINT))
+    main.par_do(WITH_SIDE, output, side_inputs={"side": view}).observe("out")
+    run = yield
+    same_multiset(run.values("out"), [("m", [100]), ("n", [200])], "elements and side inputs", rule="M-WIN-21")

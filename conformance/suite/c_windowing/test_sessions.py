@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from conformance.pipeline import Fn, coders, windowing
+from conformance.pipeline import Fn, coders, triggers, windowing
 from conformance.pipeline.windowing import Strategy
 from conformance.suite.a_core.functions import FLAT_VALUES
 from conformance.suite.assertions import asserts
@@ -146,6 +146,16 @@ def test_back_to_global(case: Case) -> Scenario:
     created.window_into(windowing.global_windows(), name="back").group_by_key().observe("out")
     run = yield
     same_multiset([(key, sorted(values)) for key, values in run.values("out")], [("k", [1, 2])], "the groups", rule="M-WIN-18")
+
+
+@asserts("WIN13/old-trigger-forgotten")
+def test_old_trigger_forgotten(case: Case) -> Scenario:
+    created = case.program.create([("k", number) for number in range(5)], timestamps=[0, 1000, 2000, 3000, 4000])
+    often = created.window_into(windowing.fixed(10 * SECOND), trigger=triggers.repeatedly(triggers.after_count(1)))
+    often.window_into(windowing.fixed(20 * SECOND), name="again").group_by_key().observe("out")
+    run = yield
+    groups = [(bounds(seen.window), sorted(seen.value[1])) for seen in run.seen("out")]
+    same_multiset(groups, [((0, 20_000), [0, 1, 2, 3, 4])], "windows and values of panes", rule="M-WIN-18")
 
 
 @asserts("WIN14/strategy-change-keeps-windows")

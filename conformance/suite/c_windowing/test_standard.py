@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from conformance.pipeline import Fn, coders, windowing
+from conformance.pipeline.state import value
 from conformance.suite.a_core.functions import WITH_SIDE
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing.reading import END_OF_GLOBAL, SECOND, bounds, in_windows, window_groups
@@ -219,6 +220,18 @@ def test_side_input_of_each_window(case: Case) -> Scenario:
     seen = [(bounds(seen.window), seen.value) for seen in run.seen("out")]
     expected = [((0, 10_000), ("m", [100])), ((5000, 15_000), ("m", [200]))]
     same_multiset(seen, expected, "window, element and side input", rule="M-SIDE-03")
+
+
+@asserts("WIN17/state-of-each-window")
+def test_state_of_each_window(case: Case) -> Scenario:
+    window = windowing.sliding(10 * SECOND, 5 * SECOND)
+    created = case.program.create([("k", 1), ("k", 2)], timestamps=[7000, 12_000], window=window)
+    created.par_do(Fn("count_by_key"), created.coder, state={"count": value(coders.VARINT)}).observe("out")
+    run = yield
+    # the largest count of a window is how many elements it has, whatever their order
+    counts = {span: [count for (_, count), each in in_windows(run, "out") if each == span] for _, span in in_windows(run, "out")}
+    expected = {(0, 10_000): [1], (5000, 15_000): [1, 2], (10_000, 20_000): [1]}
+    same({span: sorted(each) for span, each in counts.items()}, expected, "the counts of each window", rule="M-STATE-01")
 
 
 @asserts("WIN18/window-that-was-assigned")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from conformance.pipeline import Fn, Program, display
 from conformance.suite.assertions import asserts
 from conformance.suite.case import Case, Scenario
@@ -73,13 +75,30 @@ def test_dangling_collection_refused(runner: RunnerUnderTest) -> None:
     refused_naming(run, ["no-such-collection", "identity"], rule="P-PIPE-01")
 
 
-@asserts("MISC06/dangling-coder-refused")
-def test_dangling_coder_refused(runner: RunnerUnderTest) -> None:
-    def change(pipeline: pb.Pipeline) -> None:
-        pipeline.components.pcollections[named(pipeline, "identity").outputs["out"]].coder_id = "no-such-coder"
+def _dangling_coder(pipeline: pb.Pipeline) -> None:
+    pipeline.components.pcollections[named(pipeline, "identity").outputs["out"]].coder_id = "no-such-id"
 
-    run = _submitted(runner, "dangling-coder", change)
-    refused_naming(run, ["no-such-coder"], rule="P-PIPE-01")
+
+def _dangling_strategy(pipeline: pb.Pipeline) -> None:
+    pipeline.components.pcollections[named(pipeline, "identity").outputs["out"]].windowing_strategy_id = "no-such-id"
+
+
+def _dangling_root(pipeline: pb.Pipeline) -> None:
+    pipeline.root_transform_ids.append("no-such-id")
+
+
+def _dangling_environment(pipeline: pb.Pipeline) -> None:
+    named(pipeline, "identity").environment_id = "no-such-id"
+
+
+@asserts("MISC06/dangling-id-refused")
+@pytest.mark.parametrize(
+    "change",
+    [_dangling_coder, _dangling_strategy, _dangling_root, _dangling_environment],
+    ids=["coder", "strategy", "root", "environment"],
+)
+def test_dangling_id_refused(runner: RunnerUnderTest, change: Callable[[pb.Pipeline], None]) -> None:
+    refused_naming(_submitted(runner, "dangling-id", change), ["no-such-id"], rule="P-PIPE-01")
 
 
 @asserts("MISC06/two-producers-refused")
