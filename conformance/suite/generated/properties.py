@@ -21,7 +21,7 @@ from conformance.suite.checks import Wrong
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.generated import functions  # noqa: F401  (registers the functions that programs name)
 from conformance.suite.generated.compile import compile_program, seen_by
-from conformance.suite.outcomes import JobEndedBadly
+from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
 from conformance.suite.run import Run
 
 __all__ = ["check_programs", "for_all", "run_programs"]
@@ -67,8 +67,14 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
     __tracebackhide__ = True
     try:
         observations = run_programs(runner, programs, label)
-    except JobEndedBadly as error:
-        raise JobEndedBadly(f"{error} (programs: {[program.to_json() for program in programs]})") from None
+    except EndpointGone:
+        raise
+    except Exception as error:
+        if len(programs) == 1 and isinstance(error, JobEndedBadly | Declined):
+            raise type(error)(f"{error} (program: {programs[0].to_json()})") from None
+        for program in programs:  # the pack failed: which program does, alone?
+            check_programs(runner, [program], label)
+        raise
     for program, observed in observations:
         verdict = judge(program, observed)
         if not verdict.ok:
