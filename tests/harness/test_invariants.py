@@ -1191,6 +1191,13 @@ def _an_unknown_short_id_is_asked_for(job: Job) -> Record:
     return job["m1"]
 
 
+@fault("I-MET-03", "'m2' asks again what metric 'c' of 'w1' is")
+def _a_short_id_is_asked_for_again(job: Job) -> Record:
+    record = job.put("b6.answer", "m1", change=lambda m: setattr(m, "instruction_id", "m2"))
+    job.put("new", "m1.answer", "new2", lambda m: setattr(m, "instruction_id", "m2"))
+    return record
+
+
 # -- the tests ------------------------------------------------------------------------------------------------------------------
 
 
@@ -1316,6 +1323,41 @@ def test_progress_may_cross_the_answer_on_the_way() -> None:
     record.message.process_bundle_progress.instruction_id = "b6"
     job.put("new", "p1.answer", "new2", lambda m: setattr(m, "instruction_id", "late"))
     _quiet(job)
+
+
+def test_a_bundle_may_be_split_again() -> None:
+    """The second split takes off what the first one left; each tail comes again behind its own split (P-SPL-04)."""
+    job = good()
+    ask = job.put("b6.answer", "s1", "s2", lambda m: setattr(m, "instruction_id", "s2"))
+    answer = job.put("s2", "s1.answer", "s2.answer", lambda m: setattr(m, "instruction_id", "s2"))
+    answer.message.process_bundle_split.channel_splits[0].last_primary_element = 0
+    answer.message.process_bundle_split.channel_splits[0].first_residual_element = 1
+    job.move("b5.answer", "s2.answer")
+    ask.message.process_bundle_split.desired_splits["src4"].estimated_input_elements = 2
+    job["b7.data"].message.data[0].data += LAST[1]
+    for record in job.records[job.records.index(job["b7"]) :]:
+        record.time += 2
+    _quiet(job)
+    job["b7.data"].message.data[0].data = RESIDUAL
+    assert [finding.invariant for finding in check(job.transcript())] == ["I-CTL-25"]
+
+
+def test_a_short_id_may_be_asked_for_while_the_answer_is_on_its_way() -> None:
+    """Seen on Prism: two bundles tell of the same new id."""
+    job = good()
+    job.put("m1", "m1", change=lambda m: setattr(m, "instruction_id", "m2"))
+    job.put("m1.answer", "m1.answer", "new2", lambda m: setattr(m, "instruction_id", "m2"))
+    _quiet(job)
+
+
+def test_a_connection_that_was_reset_had_been_accepted() -> None:
+    """Seen on Prism when it died: its endpoints had listened (I-CH-04)."""
+    job = good()
+    job.drop("logging.end")
+    record = job.put("b1", "control.end", "reset")
+    record.plane, record.method = "logging", "Logging"
+    record.message = End("UNAVAILABLE", "recvmsg:Connection reset by peer (104)")
+    assert "I-CH-04" not in {finding.invariant for finding in check(job.transcript())}
 
 
 def test_ends_of_two_streams_may_swap() -> None:

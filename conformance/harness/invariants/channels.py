@@ -30,7 +30,8 @@ OUTLIVE: Final = 30.0
 FOUR_MIB: Final = 4 * 1024 * 1024
 
 _URN = re.compile(r"[A-Za-z][\w.+-]*(:[^:\s]+)+")
-_CONNECT = re.compile(r"connect|refused|unreachable|resolv|name or service", re.IGNORECASE)
+#: What gRPC says when nobody listens; a connection that was reset had been accepted.
+_CONNECT = re.compile(r"failed to connect|connection refused|unreachable|resolution failed|name or service", re.IGNORECASE)
 
 
 def check(index: Index, book: Book, docket: Docket) -> None:

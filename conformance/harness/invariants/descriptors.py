@@ -35,7 +35,7 @@ def check(index: Index, book: Book, docket: Docket) -> None:
     for stage in book.stages:
         _closed(stage, docket)
         _executable(stage, index, docket)
-        _graph(stage, docket)
+        _graph(stage, index, docket)
         _side_input_cycles(stage, docket)
         _ports(stage, docket)
         _endpoints(stage, docket)
@@ -196,8 +196,9 @@ def _environments(index: Index, book: Book, docket: Docket) -> None:
 # -- I-CTL-08, 09 ----------------------------------------------------------------------------------------------------------
 
 
-def _graph(stage: Stage, docket: Docket) -> None:
+def _graph(stage: Stage, index: Index, docket: Docket) -> None:
     docket.look("I-CTL-08")
+    submitted = index.submitted.components.transforms
 
     def find(problem: str, **evidence: Any) -> None:
         docket.find("I-CTL-08", stage.seq, f"descriptor {stage.id!r}: {problem}", descriptor=stage.id, **evidence)
@@ -205,7 +206,10 @@ def _graph(stage: Stage, docket: Docket) -> None:
     producers: dict[str, str] = {}
     for name, transform in stage.transforms.items():
         for pcollection in transform.outputs.values():
-            if pcollection in producers:
+            other = producers.get(pcollection, "")
+            # A client that submitted two producers gets them (P-PIPE-02).
+            as_submitted = all(p in submitted and pcollection in submitted[p].outputs.values() for p in (name, other))
+            if other and not as_submitted:
                 find(f"PCollection {pcollection!r} is produced by both {producers[pcollection]!r} and {name!r}")
             producers.setdefault(pcollection, name)
     if not stage.sources:

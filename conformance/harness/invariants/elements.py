@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from conformance.harness.invariants.index import Bundle, Entry, Index
+from conformance.harness.invariants.index import Bundle, Entry, Index, Instruction
 from conformance.harness.invariants.stages import Port, Stage
 from conformance.wire import coders, timestamps, urns
 
@@ -341,17 +341,20 @@ class Book:
         self._loads[(bundle, inbound)] = loads
         return loads
 
-    def first_residual(self, bundle: Bundle, source: str) -> int | None:
-        """The smallest F of the channel splits of that source: elements from F on are not the bundle's any more."""
-        found: int | None = None
+    def channel_splits(self, bundle: Bundle, source: str) -> list[tuple[Instruction, int]]:
+        """The splits of that source in the order of our answers, each with its first residual element."""
+        found: list[tuple[Instruction, int]] = []
         for split in bundle.splits:
             if split.ok and split.response is not None:
                 for channel in split.response.process_bundle_split.channel_splits:
                     # An empty id means the only source (P-SPL-06).
                     if channel.transform_id in ("", source):
-                        place = int(channel.first_residual_element)
-                        found = place if found is None else min(found, place)
-        return found
+                        found.append((split, int(channel.first_residual_element)))
+        return sorted(found, key=lambda one: one[0].answers[0].seq)
+
+    def first_residual(self, bundle: Bundle, source: str) -> int | None:
+        """The smallest F of the channel splits of that source: elements from F on are not the bundle's any more."""
+        return min((place for _, place in self.channel_splits(bundle, source)), default=None)
 
     def kept(self, bundle: Bundle, source: str) -> list[Element]:
         """The elements of a source that the bundle itself was to process: those before its first residual."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Final
 
 from conformance.harness.invariants.catalogue import Docket
+from conformance.harness.invariants.control import IN_FLIGHT
 from conformance.harness.invariants.elements import Book
 from conformance.harness.invariants.index import Bundle, Index
 from conformance.harness.transcript import Event
@@ -85,7 +86,7 @@ def _short_ids(index: Index, docket: Docket) -> dict[tuple[str, str], met.Monito
     """What each short id of a worker stands for; and whether the runner asked only for ids it had been told (I-MET-03)."""
     known: dict[tuple[str, str], met.MonitoringInfo] = {}
     told: dict[str, set[str]] = defaultdict(set)
-    asked: dict[str, dict[str, int]] = defaultdict(dict)
+    answered_at: dict[tuple[str, str, int], float] = {}
     steps = [(i.seq, i, False) for i in index.instructions] + [
         (i.answers[0].seq, i, True) for i in index.instructions if i.answers
     ]
@@ -103,6 +104,7 @@ def _short_ids(index: Index, docket: Docket) -> dict[tuple[str, str], met.Monito
             elif kind == "monitoring_infos":
                 for short, info in response.monitoring_infos.monitoring_info.items():
                     known[(worker, short)] = info
+                    answered_at.setdefault((worker, short, instruction.connection), instruction.answers[0].time)
             continue
         if kind != "monitoring_infos":
             continue
@@ -115,9 +117,12 @@ def _short_ids(index: Index, docket: Docket) -> dict[tuple[str, str], met.Monito
                     f"{instruction.id!r} asks what metric {short!r} is, which worker {worker!r} never reported",
                     id=short,
                 )
-            elif short in asked[worker] and (worker, short) in known and asked[worker][short] == instruction.connection:
+            # Another bundle may have told of the id while the first answer was on its way.
+            elif (
+                instruction.event.time - answered_at.get((worker, short, instruction.connection), instruction.event.time)
+                > IN_FLIGHT
+            ):
                 docket.find("I-MET-03", seq, f"{instruction.id!r} asks again what metric {short!r} of {worker!r} is", id=short)
-            asked[worker][short] = instruction.connection
     return known
 
 

@@ -110,13 +110,14 @@ def _owed(book: Book, bundle: Bundle, stage: Stage) -> list[tuple[Port, _Owed]]:
             roots(list(split.response.process_bundle_split.residual_roots), *_answer(split))
     for port in stage.sources.values():
         load = book.inputs(bundle).get((port.transform, None))
-        begin = book.first_residual(bundle, port.transform)
-        if load is None or begin is None:
-            continue
-        last = next(split for split in reversed(bundle.splits) if split.ok)
-        seq, time = _answer(last)
-        for element in load.elements[max(begin, 0) :]:
-            owed.extend((port, _Owed(unit, bundle, seq, time, 0.0, "I-CTL-25")) for unit in element.units())
+        elements = load.elements if load is not None else []
+        stop = len(elements)
+        # Each split takes off the tail that the one before it left.
+        for split, begin in book.channel_splits(bundle, port.transform):
+            seq, time = _answer(split)
+            for element in elements[max(begin, 0) : stop]:
+                owed.extend((port, _Owed(unit, bundle, seq, time, 0.0, "I-CTL-25")) for unit in element.units())
+            stop = min(stop, max(begin, 0))
     return owed
 
 
