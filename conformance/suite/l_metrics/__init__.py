@@ -1,0 +1,1 @@
+"""Area L: metrics, from the worker's report to the answer of GetJobMetrics."""

@@ -1,0 +1,1 @@
+"""Area M: the Job API, driven by probes."""

@@ -1,0 +1,1 @@
+"""Area N: artifacts from the client through the runner to the worker, and provision."""

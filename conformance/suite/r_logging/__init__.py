@@ -1,0 +1,1 @@
+"""Area R: logging and worker status."""

@@ -1,0 +1,1 @@
+"""Area S: environments."""

@@ -1,0 +1,1 @@
+"""Area T: requirements of pipelines, capabilities of workers and runners."""
