@@ -7,6 +7,7 @@ runs functions but reports to nobody.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -26,6 +27,8 @@ __all__ = ["main"]
 
 REPORT_VARIABLE = "BEAM_CONFORMANCE_REPORT"
 CAPABILITIES_VARIABLE = "BEAM_CONFORMANCE_CAPABILITIES"
+#: Modules to import before anything runs, separated by blanks: they register functions beyond the library's.
+FUNCTIONS_VARIABLE = "BEAM_CONFORMANCE_FUNCTIONS"
 REPORT_OPTION = "beam:option:conformance_report:v1"
 
 
@@ -86,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give --id and --provision_endpoint, as a runner does; this program is not started by hand")
     if ignored:
         print(f"ignored arguments: {ignored}", file=sys.stderr)
+    for module in os.environ.get(FUNCTIONS_VARIABLE, "").split():
+        importlib.import_module(module)
     declared = os.environ.get(CAPABILITIES_VARIABLE)
     host = ProcessHost(NobodySink(), frozenset(declared.split()) if declared is not None else capabilities.DEFAULT)
     if address := os.environ.get(REPORT_VARIABLE):

@@ -6,6 +6,7 @@ stands alone, and only then is that program judged.
 
 from __future__ import annotations
 
+import pkgutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from conformance.endpoints.refusal import Ending, explain
 from conformance.harness import Session, invariants
 from conformance.harness.invariants import Finding
 from conformance.harness.transcript import Transcript
-from conformance.pipeline import Program, pack
+from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
 from conformance.suite.run import Run
@@ -90,6 +91,12 @@ class RunnerUnderTest:
         """A harness session for one job; use it as a context manager."""
         return Session(**options)
 
+    def environment(self, session: Session) -> pb.Environment:
+        """The environment that the run was asked to use: the session's own worker pool, or a harness process of its own."""
+        if self.settings.environment == "process":
+            return session.process_environment({"BEAM_CONFORMANCE_FUNCTIONS": " ".join(function_modules())})
+        return session.environment()
+
     def job_options(self, extra: dict[str, Any] | None = None) -> dict[str, Any]:
         """Pipeline options: the profile's, then `extra`."""
         return {**dict(self.endpoint.profile.options), **(extra or {})}
@@ -141,7 +148,7 @@ class RunnerUnderTest:
         for prefix, build in zip(prefixes, builders, strict=True):
             program = Program(label, prefix=prefix)
             build(program)
-            pipelines.append(program.build(session.environment()))
+            pipelines.append(program.build(self.environment(session)))
         pipeline = pipelines[0] if len(pipelines) == 1 else pack(list(zip(_pack_names(pipelines), pipelines, strict=True)))
         outcome = self.submit(pipeline, session, label=label)
         runs = [Run(prefix, outcome, session, pipeline, shared=len(builders) > 1) for prefix in prefixes]
@@ -207,7 +214,7 @@ class RunnerUnderTest:
         if alone and first.capabilities is not None:
             options["capabilities"] = first.capabilities
         session = self.session(**options)
-        pipelines = [case.program.build(session.environment()) for case in members]
+        pipelines = [case.program.build(self.environment(session)) for case in members]
         if alone:
             pipeline = pipelines[0]
         else:
@@ -226,6 +233,10 @@ class RunnerUnderTest:
     # -- health and invariants
 
     def _check(self, session: Session, pipeline: pb.Pipeline, label: str) -> None:
+        if self.settings.environment == "process":  # the Fn API side of the transcript is in the processes
+            return
+        if violations(pipeline):  # negative tests: what a runner makes of an invalid pipeline breaks no rule
+            return
         findings, checked = invariants.judge(session.transcript, pipeline)
         self.checked.update(checked)
         for finding in findings:
@@ -248,6 +259,14 @@ class RunnerUnderTest:
             self.endpoint.restart()
         elif dead and not self.endpoint.alive():
             raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
+
+
+def function_modules() -> list[str]:
+    """The suite's modules that register functions, for harnesses in other processes."""
+    import conformance.suite
+
+    found = pkgutil.walk_packages(conformance.suite.__path__, "conformance.suite.")
+    return [info.name for info in found if info.name.rpartition(".")[2] == "functions"]
 
 
 def _pack_names(pipelines: Sequence[pb.Pipeline]) -> list[str]:
