@@ -104,8 +104,9 @@ def _arrows(pipeline: pb.Pipeline, boxes: Iterable[_Box]) -> list[_Arrow]:
             sides = set(pb.ParDoPayload.FromString(transform.spec.payload).side_inputs)
         for local, collection in sorted(transform.inputs.items()):
             if collection in producer and producer[collection] != id_:
-                strategy = components.windowing_strategies[components.pcollections[collection].windowing_strategy_id]
-                arrows.append(_Arrow(producer[collection], id_, _windowing(strategy), local in sides))
+                strategy = components.windowing_strategies.get(components.pcollections[collection].windowing_strategy_id)
+                label = _windowing(strategy) if strategy is not None else ""
+                arrows.append(_Arrow(producer[collection], id_, label, local in sides))
     return arrows
 
 
@@ -119,7 +120,9 @@ def mermaid(pipeline: pb.Pipeline) -> str:
         return '"' + text.replace('"', "#quot;") + '"'
 
     def place(id_: str, depth: int) -> None:
-        transform = pipeline.components.transforms[id_]
+        transform = pipeline.components.transforms.get(id_)
+        if transform is None:  # an invalid pipeline is drawn too, as far as it goes: evidence of a negative test
+            return
         indent = "  " * depth
         if id_ in boxes:
             name = transform.unique_name.rpartition("/")[2]
