@@ -57,8 +57,10 @@ class Choices:
     empty_final: bool = True
     #: emit what is left over at the end of the window, whatever the trigger, and not only at expiry (M-PANE-09, A-11)
     leftover_at_end: bool = False
-    #: accept an element at the very watermark `end + L` (A-8)
+    #: a window expires one millisecond later, so that an element at the very watermark `end + L` is accepted (A-8)
     lenient_expiry: bool = False
+    #: the output watermark lags behind, held by other keys and windows, so that no pane is LATE on its account (M-PANE-03)
+    lagging_output: bool = False
 
 
 @define
@@ -98,7 +100,7 @@ class Grouping:
         live: list[Arrival] = []
         for arrival in arrivals:
             # M-LATE-03: the window decides, not the element's timestamp.
-            gone = self._expiry(arrival.window) + self.choices.lenient_expiry < self.watermark
+            gone = self._expiry(arrival.window) < self.watermark
             (self.dropped if gone else live).append(arrival)
         targets: dict[tuple[Any, Window], Window] = {(a.key, a.window): a.window for a in live}
         if isinstance(self.windowing.fn, Sessions):
@@ -185,7 +187,8 @@ class Grouping:
 
     def _timing(self, held: _Held, window: Window) -> Timing:
         """M-PANE-03, in its order."""
-        if held.fired_non_early or max_timestamp(window) < self.output_watermark:
+        passed = max_timestamp(window) < self.output_watermark and not self.choices.lagging_output
+        if held.fired_non_early or passed:
             return Timing.LATE
         return Timing.EARLY if self.watermark <= max_timestamp(window) else Timing.ON_TIME
 
@@ -193,7 +196,7 @@ class Grouping:
         return Clock(self.watermark > max_timestamp(window), self.processing_time)
 
     def _expiry(self, window: Window) -> int:
-        return expiry(window, self.windowing.allowed_lateness)
+        return expiry(window, self.windowing.allowed_lateness) + self.choices.lenient_expiry
 
     # ------------------------------------------------------------------------------------------------------------ holds
 

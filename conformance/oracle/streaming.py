@@ -11,6 +11,7 @@ Scripts should keep off the equality points of processing time (A-2). A watermar
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ from conformance.oracle.program import (
     GroupByKey,
     Observe,
     Script,
+    Sessions,
     Stateful,
     Step,
     Windowing,
@@ -47,9 +49,9 @@ from conformance.wire.values import Timing, Window
 
 __all__ = ["judge_script"]
 
-#: Elements of one key in one event: all their bundlings are tried.
+#: Elements of one key (and window) in one event: all their bundlings are tried.
 MOST_AT_ONCE = 4
-_MOST_RUNS = 20_000
+_MOST_RUNS = 5_000
 
 #: What reaches a grouping: items, or a clock.
 _Input = list[Item] | AdvanceWatermark | AdvanceProcessingTime
@@ -121,24 +123,30 @@ def _judge_grouping(
     step: GroupByKey | Combine, windowing: Windowing, inputs: Sequence[_Input], seen: Sequence[Seen]
 ) -> list[Finding]:
     got = freeze(seen)
-    keys = dict.fromkeys(item.value[0] for at in inputs if isinstance(at, list) for item in at)
-    strangers = [item for item in got if item.value[0] not in keys]
+    merging = isinstance(windowing.fn, Sessions)
+    # Windows that do not merge have nothing to do with each other: each is judged by itself, with fewer bundlings to try.
+    places = dict.fromkeys(_place(item, merging) for at in inputs if isinstance(at, list) for item in at)
+    strangers = [item for item in got if _place(item, merging) not in places]
     if strangers:
-        return [Finding("M-TRIG-05", "the grouping put out a key it was never given", (), show_items(strangers))]
+        return [Finding("M-TRIG-05", "the grouping put out a key or window it was never given", (), show_items(strangers))]
     findings = []
-    for key in keys:
-        mine = [item for item in got if item.value[0] == key]
-        finding = _judge_key(step, windowing, key, inputs, mine)
+    for place in places:
+        own = [[item for item in at if _place(item, merging) == place] if isinstance(at, list) else at for at in inputs]
+        finding = _judge_place(step, windowing, place[0], own, [item for item in got if _place(item, merging) == place])
         if finding:
             findings.append(finding)
     return findings
 
 
-def _judge_key(
+def _place(item: Item, merging: bool) -> tuple[Any, Window | None]:
+    return item.value[0], None if merging else item.window
+
+
+def _judge_place(
     step: GroupByKey | Combine, windowing: Windowing, key: Any, inputs: Sequence[_Input], seen: Sequence[Item]
 ) -> Finding | None:
-    runs = list(_runs(windowing, key, inputs))
-    if any(_difference(step, windowing, run, seen) is None for run in runs):  # then only what no run depends on can be wrong
+    """One key, in one window if windows do not merge: is what was seen one of the runs?"""
+    if any(_difference(step, windowing, run, seen) is None for run in _runs(windowing, key, inputs)):
         by_window: dict[Window, list[Item]] = {}
         for item in seen:
             by_window.setdefault(item.window, []).append(item)
@@ -146,30 +154,34 @@ def _judge_key(
             if finding := numbering(f"key {show_value(key)} in {show_window(window)}", panes):
                 return finding
         return None
-    nearest = min(runs, key=lambda run: _cost(step, run, seen))
+    nearest = min(_runs(windowing, key, inputs), key=lambda run: _cost(step, run, seen))
     rule, sentence = _difference(step, windowing, nearest, seen) or ("", "")
     shown = tuple(_show(step, firing) for firing in nearest.firings[:8])
     return Finding(rule, f"key {show_value(key)}: {sentence}", shown, show_items(seen))
 
 
 def _runs(windowing: Windowing, key: Any, inputs: Sequence[_Input]) -> Iterator[_Run]:
-    """Every legal run for the elements of one key."""
+    """Every legal run for the elements of one key, the most usual first: events in one bundle, all panes that are asked for."""
     bundlings: list[list[list[list[Arrival]]]] = []
     for at in inputs:
         if isinstance(at, list):
-            mine = [Arrival(key, item.value[1], min(item.timestamps), item.window) for item in at if item.value[0] == key]
+            mine = [Arrival(key, item.value[1], min(item.timestamps), item.window) for item in at]
             if len(mine) > MOST_AT_ONCE:
                 raise UnsupportedProgram(f"one event brings {len(mine)} elements for one key; give it at most {MOST_AT_ONCE}")
             bundlings.append(list(_bundlings(mine)))
-    count = 1
-    for choice in bundlings:
-        count *= len(choice)
-    if count > _MOST_RUNS:
-        raise UnsupportedProgram("the events can be bundled in too many ways; make them smaller")
+    if math.prod(len(choice) for choice in bundlings) > _MOST_RUNS:
+        raise UnsupportedProgram("the events can be bundled in too many ways; make them smaller, or of one element")
+    flags = itertools.product(
+        (True, False) if windowing.on_time == "always" else (True,),
+        (True, False) if windowing.closing == "always" else (True,),
+        (False, True) if windowing.allowed_lateness > 0 else (False,),
+        (False, True),
+        (False, True) if windowing.allowed_lateness > 0 else (False,),
+    )
     seen: set[_Run] = set()
-    for chosen in itertools.product(*bundlings):
-        for flags in itertools.product((True, False), (True, False), (False, True), (False, True)):
-            run = _run(windowing, inputs, chosen, Choices(*flags))
+    for choices in [Choices(*flag) for flag in flags]:
+        for chosen in itertools.product(*bundlings):
+            run = _run(windowing, inputs, chosen, choices)
             if run not in seen:
                 seen.add(run)
                 yield run
@@ -195,7 +207,7 @@ def _bundlings(arrivals: Sequence[Arrival]) -> Iterator[list[list[Arrival]]]:
     if not arrivals:
         yield []
         return
-    for size in range(1, len(arrivals) + 1):
+    for size in range(len(arrivals), 0, -1):
         for first in itertools.combinations(range(len(arrivals)), size):
             rest = [arrival for i, arrival in enumerate(arrivals) if i not in first]
             for others in _bundlings(rest):
