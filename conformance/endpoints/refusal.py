@@ -75,6 +75,7 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase(r"\d+ uses of features unimplemented in prism[^\n]*", "Prism, Prepare"),
     _phrase(r"environment \S+ with urn \S+ unimplemented", "Prism, job"),
     _phrase(r"unimplemented runner transform\[[^\]]*\]", "Prism, job"),
+    _phrase(r"\w+, unknown urn: spec:", "Prism, job"),
     _phrase(r"NotImplementedError: \S[^\n]*", "Python service, job"),
     _phrase(r"Unable to run pipeline with requirement: \S+", "Python service, job"),
     _phrase(r"Unknown state type: \S+", "Python service, job"),

@@ -70,6 +70,7 @@ FAILURES: list[tuple[str, Ending]] = [
     ("GreedyPipelineFuser requires all root nodes to be runner-implemented beam:transform:impulse:v1 or", Ending.DECLINED),
     ("environment e with urn beam:env:odd:v1 unimplemented", Ending.DECLINED),
     ("Unknown type of URN beam:transform:odd:v1 for PTransform with id t.", Ending.DECLINED),
+    ('error building stage s1: \nmakeWindowCoders, unknown urn: spec: {\n  urn: "beam:coder:odd:v1"\n}', Ending.DECLINED),
     ("Transform t has unknown URN beam:transform:odd:v1", Ending.DECLINED),
     ("PCollectionNodes [p] were consumed but never produced", Ending.FAILED),
     ("java.lang.NullPointerException", Ending.FAILED),
