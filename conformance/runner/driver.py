@@ -46,7 +46,7 @@ __all__ = ["Driver"]
 
 S = job_pb2.JobState
 #: Seconds for which the end of a job waits for polite ends: StopWorker, finalization answers, streams of the worker.
-GRACE = 5.0
+GRACE = 3.0
 #: Seconds for which GetJobMetrics waits for the progress of running bundles.
 PROGRESS_WAIT = 1.0
 
@@ -294,6 +294,7 @@ class Driver:
         await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
         if self._completed:
             self._job.move(S.DONE)
+        ends = [asyncio.ensure_future(launcher.reap(GRACE)) for launcher in launchers]
         idle = [asyncio.ensure_future(launcher.worker.idle.wait()) for launcher in launchers]
         if idle:
             await asyncio.wait(idle, timeout=GRACE)
@@ -302,7 +303,7 @@ class Driver:
         for launcher in launchers:
             launcher.worker.release()
             self._fnapi.workers.pop(launcher.worker.id, None)
-        await asyncio.gather(*(launcher.reap(GRACE) for launcher in launchers))
+        await asyncio.gather(*ends)
         self._forget()
         self._stopped.set()
 

@@ -15,7 +15,7 @@ from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 from conformance.wire.timestamps import GLOBAL_WINDOW_MAX, MIN
 
-__all__ = ["GMAX", "GLOBAL", "Lab", "element", "environment", "kv", "plan_of", "string", "timer", "window"]
+__all__ = ["GLOBAL", "GMAX", "Lab", "element", "environment", "kv", "plan_of", "string", "timer", "window"]
 
 GMAX = GLOBAL_WINDOW_MAX
 GLOBAL = b""
