@@ -1,0 +1,1 @@
+"""Area F: user state."""

@@ -1,0 +1,1 @@
+"""Area G: timers."""

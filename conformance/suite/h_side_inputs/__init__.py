@@ -1,0 +1,1 @@
+"""Area H: side inputs."""
