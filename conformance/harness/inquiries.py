@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from conformance.harness import metrics
 from conformance.harness.bundle import Run
 from conformance.harness.errors import RemoteProtocolError
+from conformance.harness.iterables import is_lazy
 from conformance.harness.plan import Plan
 from conformance.harness.threads import THREADS
 from conformance.wire import coders, urns
@@ -104,6 +105,8 @@ class Inquiries:
             coder = plan.element_coder(collection)
             kept = self._samples.setdefault(collection, [])
             for element in elements:
+                if is_lazy(element.value):
+                    continue  # the bundle is over: its state may no longer be read
                 try:
                     kept.append(coder.encode(element.value))
                 except coders.CoderError:

@@ -10,7 +10,7 @@ from conformance.wire import coders, urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.values import StateBackedIterable
 
-__all__ = ["LazyIterable", "holds_state_backed", "resolve"]
+__all__ = ["LazyIterable", "holds_state_backed", "is_lazy", "resolve"]
 
 
 class LazyIterable:
@@ -25,13 +25,17 @@ class LazyIterable:
         for page in self._state.pages(key):
             yield from self._element.decode_all(page)
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+    # No __len__: list() would ask it for a hint, and every answer is a walk over the state plane.
 
 
 def holds_state_backed(coder: coders.Coder) -> bool:
     """May a value of `coder` hold a state-backed iterable?"""
     return coder.urn == urns.Coder.STATE_BACKED_ITERABLE or any(map(holds_state_backed, coder.components))
+
+
+def is_lazy(value: Any) -> bool:
+    """Would looking into `value` ask the state plane?"""
+    return isinstance(value, LazyIterable) or (isinstance(value, tuple | list) and any(map(is_lazy, value)))
 
 
 def resolve(value: Any, coder: coders.Coder, state: BundleState) -> Any:
