@@ -66,6 +66,7 @@ def _the_state_endpoint_does_not_listen(job: Job) -> Record:
     record = job.put("new", "control.end", "refused")
     record.plane, record.method, record.stream = "state", "State", "localhost:9"
     record.message = End("UNAVAILABLE", "failed to connect to all addresses: connection refused")
+    job.later("b4", 5)
     return record
 
 

@@ -197,6 +197,15 @@ def test_a_connection_that_was_reset_had_been_accepted() -> None:
     assert "I-CH-04" not in {finding.invariant for finding in check(job.transcript())}
 
 
+def test_a_failing_job_may_take_its_endpoints_down_before_it_says_so() -> None:
+    """Seen on the Python job service: a worker was started for a job that had failed already (I-CH-04)."""
+    job = failed()
+    record = job.put("bad.answer", "control.end", "refused")
+    record.plane, record.method, record.stream = "provision", "GetProvisionInfo", "localhost:9"
+    record.message = End("UNAVAILABLE", "failed to connect to all addresses")
+    _quiet(job)
+
+
 def test_ends_of_two_streams_may_swap() -> None:
     """Which of two ends arrives first, the network decides."""
     job = good()

@@ -136,7 +136,9 @@ def _ends(index: Index, docket: Docket) -> None:
         ended = connection.ended
         if ended is None or connection.first_inbound is not None or ended.message.status != "UNAVAILABLE":
             continue
-        if (terminal is None or ended.seq < terminal[1].seq) and _CONNECT.search(ended.message.detail):
+        # A job that is failing takes its endpoints down before it says so; one that still wants its worker goes on for long.
+        went_on = (terminal[1] if terminal else index.finish or ended).time - ended.time
+        if went_on > PATIENCE and _CONNECT.search(ended.message.detail):
             docket.find(
                 "I-CH-04",
                 ended.seq,
