@@ -197,15 +197,16 @@ class Job:
     def release(self, gate: str = HELD) -> None:
         self.session.gates.open(gate)
 
-    def end(self) -> str:
+    def end(self, seconds: float | None = None) -> str:
         """Wait for the job's end by a state stream of its own; the terminal state. Raises PhaseTimeout."""
+        seconds = seconds or self.client.timeouts.run
         watch = self.watch_states()
         try:
-            watch.wait_for(lambda: watch.has_state(*TERMINAL), self.client.timeouts.run)
+            watch.wait_for(lambda: watch.has_state(*TERMINAL), seconds)
             reached = [state for state in watch.states if state in TERMINAL]
             if not reached:
                 last = (watch.states or ["none"])[-1]
-                raise watch.error or PhaseTimeout("run", f"a terminal state (the last is {last})", self.client.timeouts.run)
+                raise watch.error or PhaseTimeout("run", f"a terminal state (the last is {last})", seconds)
             return reached[0]
         finally:
             watch.stop()
