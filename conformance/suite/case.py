@@ -53,11 +53,13 @@ class Case:
         if self._generator is not None:
             return
         assert self.mark.scenario is not None
-        self._generator = self.mark.scenario(self, **self.parameters)
+        self.program = Program(self.mark.assertion, prefix=self.prefix)
+        generator = self.mark.scenario(self, **self.parameters)
         try:
-            next(self._generator)
+            next(generator)
         except StopIteration:
             raise TypeError(f"{self.mark.assertion}: the scenario never said `run = yield`") from None
+        self._generator = generator
 
     def conclude(self, **parameters: Any) -> None:
         """Build (if that has not happened yet), run, and resume the scenario with its run; raises what the scenario raises."""
