@@ -286,8 +286,8 @@ def test_hostile_bytes_give_findings_and_no_error() -> None:
         assert {"I-DATA-06", "I-DATA-09"} & {finding.invariant for finding in check(job.transcript())}
 
 
-def test_a_hundred_thousand_events_take_about_a_second() -> None:
-    """Measured 0.9 s on a busy machine with two cores; the bound allows for a slower one."""
+def test_a_hundred_thousand_events_take_seconds() -> None:
+    """25 000 bundles of four elements: 2.1 s of processor time measured on a busy machine; the bound allows for a slower one."""
     job = Job()
     job.begin()
     job.request("b0", "d4")
