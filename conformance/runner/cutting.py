@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import frozen
 
@@ -47,6 +47,8 @@ class CutError(ValueError):
 
 def read_varint(data: bytes, pos: int) -> tuple[int, int]:
     """The unsigned base-128 number at `pos` and the position behind it."""
+    if pos < len(data) and data[pos] < 0x80:  # most are one byte
+        return data[pos], pos + 1
     result = shift = 0
     while True:
         if pos >= len(data) or shift > 63:
@@ -207,6 +209,8 @@ def encode_pane(pane: Pane) -> bytes:
 def _pane_end(data: bytes, pos: int) -> int:
     first = data[pos]
     pos += 1
+    if first < 0x10:
+        return pos
     for _ in range((first & 0x70) >> 4):
         pos = read_varint(data, pos)[1]
     if first & 0x80:  # element metadata (P-COD-09): never asked for, yet stepped over
@@ -232,9 +236,8 @@ def windowed_value(timestamp: int, windows: list[bytes], pane: bytes, value: byt
     return b"".join((timestamps.encode_timestamp(timestamp), _INT32.pack(len(windows)), *windows, pane, value))
 
 
-@frozen
-class Element:
-    """One element cut out of a chunk: its parts still encoded."""
+class Element(NamedTuple):
+    """One element cut out of a chunk: its parts still encoded. A tuple, since there are as many as elements."""
 
     timestamp: int
     windows: tuple[bytes, ...]

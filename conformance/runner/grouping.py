@@ -27,9 +27,10 @@ class Cell:
     def add(self, timestamp: int, value: bytes) -> None:
         if not self.values:
             self.earliest = self.latest = timestamp
-        else:
-            self.earliest = min(self.earliest, timestamp)
-            self.latest = max(self.latest, timestamp)
+        elif timestamp < self.earliest:
+            self.earliest = timestamp
+        elif timestamp > self.latest:
+            self.latest = timestamp
         self.values.append(value)
 
     def absorb(self, other: Cell) -> None:
@@ -59,13 +60,16 @@ class Grouping:
     def add(self, chunks: Iterable[bytes], watermark: int) -> None:
         """Arrival (M-TRIG 3.1 step 1): windows exploded, droppable ones dropped."""
         rules, strategy, cut = self._rules, self._strategy, self._collection.cut
+        dropped: dict[bytes, bool] = {}
         for chunk in chunks:
             for element in cut.elements(chunk):
                 key, value = cut.key_of(element.value)
                 windows = self._cells.setdefault(rules.group_key(key), {})
                 for window in rules.explode(element):
-                    expiry = rules.expiry(rules.window_max(strategy.windows, window), strategy.allowed_lateness)
-                    if rules.is_dropped(expiry, watermark):
+                    if window not in dropped:
+                        expiry = rules.expiry(rules.window_max(strategy.windows, window), strategy.allowed_lateness)
+                        dropped[window] = rules.is_dropped(expiry, watermark)
+                    if dropped[window]:
                         self.dropped += 1
                         continue
                     cell = windows.get(window)

@@ -77,12 +77,12 @@ class Collect(beam.DoFn):
     KEPT = userstate.BagStateSpec("kept", StrUtf8Coder())
     FLUSH = userstate.TimerSpec("flush", userstate.TimeDomain.WATERMARK)
 
-    def process(self, element, kept=beam.DoFn.StateParam(KEPT), flush=beam.DoFn.TimerParam(FLUSH)):
+    def process(self, element, kept=beam.DoFn.StateParam(KEPT), flush=beam.DoFn.TimerParam(FLUSH)):  # noqa: B008
         kept.add(element[1])
         flush.set(20)
 
     @userstate.on_timer(FLUSH)
-    def emit(self, key=beam.DoFn.KeyParam, kept=beam.DoFn.StateParam(KEPT)):
+    def emit(self, key=beam.DoFn.KeyParam, kept=beam.DoFn.StateParam(KEPT)):  # noqa: B008
         yield key, sorted(kept.read())
 
 
