@@ -69,10 +69,10 @@ def test_combines_by_window(case: Case) -> Scenario:
 
 @asserts("CORE26/combines-sessions")
 def test_combines_sessions(case: Case) -> Scenario:
-    pairs = [("a", 1), ("a", 2), ("a", 4), ("b", 8)]
-    created = case.program.create(pairs, timestamps=[0, 15_000, 8000, 4000], window=windowing.sessions(10 * SECOND))
-    lone = case.program.create([("a", 16)], timestamps=[50_000], window=windowing.sessions(10 * SECOND), name="lone")
-    case.program.flatten([created, lone]).combine_per_key(SUM, coders.VARINT, coders.VARINT).observe("out")
+    pairs = [("a", 1), ("a", 2), ("a", 4), ("b", 8), ("a", 16)]
+    moments = [0, 15_000, 8000, 4000, 50_000]
+    created = case.program.create(pairs, timestamps=moments, window=windowing.sessions(10 * SECOND))
+    created.combine_per_key(SUM, coders.VARINT, coders.VARINT).observe("out")
     run = yield
     seen = [(seen.value, bounds(seen.window)) for seen in run.seen("out")]
     expected = [(("a", 7), (0, 25_000)), (("b", 8), (4000, 14_000)), (("a", 16), (50_000, 60_000))]

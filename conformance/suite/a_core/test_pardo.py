@@ -50,15 +50,6 @@ def test_earlier_timestamp_carried(case: Case) -> Scenario:
     same_multiset(seen, [("a", 2000), ("b", -3007)], "values and timestamps", rule="M-TIME-09")
 
 
-@asserts("CORE03/timestamp-outside-window-carried")
-def test_timestamp_outside_window_carried(case: Case) -> Scenario:
-    created = case.program.create(["a"], timestamps=[5000], window=windowing.fixed(10 * SECOND))
-    created.par_do(shift_timestamp(-90 * SECOND)).reshuffle().observe("out")
-    run = yield
-    seen = [(each.value, each.timestamp, bounds(each.window)) for each in run.seen("out")]
-    same_multiset(seen, [("a", -85 * SECOND, (0, 10_000))], "value, timestamp and window", rule="M-TIME-10")
-
-
 @asserts("CORE04/empty-input")
 def test_empty_input(case: Case) -> Scenario:
     nothing = case.program.create([], coder=coders.VARINT)

@@ -9,7 +9,7 @@ import pytest
 
 from conformance.pipeline import Fn, coders, windowing
 from conformance.pipeline.builder import PCollection
-from conformance.suite.a_core.functions import FLAT_VALUES
+from conformance.suite.a_core.functions import FLAT_VALUES, shift_timestamp
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing.reading import SECOND, bounds, window_groups
 from conformance.suite.case import Case, Scenario
@@ -54,6 +54,15 @@ def test_timestamps_kept(case: Case) -> Scenario:
     run = yield
     seen = [(seen.value, seen.timestamp) for seen in run.seen("out")]
     same_multiset(seen, zip("abcd", moments, strict=True), "values and timestamps", rule="M-XF-12")
+
+
+@asserts("CORE35/timestamp-outside-window-kept")
+def test_timestamp_outside_window_kept(case: Case) -> Scenario:
+    created = case.program.create(["a"], timestamps=[5000], window=TEN)
+    created.par_do(shift_timestamp(-90 * SECOND)).reshuffle().observe("out")
+    run = yield
+    seen = [(each.value, each.timestamp, bounds(each.window)) for each in run.seen("out")]
+    same_multiset(seen, [("a", -85 * SECOND, (0, 10_000))], "value, timestamp and window", rule="M-TIME-10")
 
 
 @asserts("CORE36/windows-kept")

@@ -44,8 +44,8 @@ def test_each_element_once(case: Case) -> Scenario:
 @asserts("MISC08/any-parallelism", alone=True)
 @pytest.mark.parametrize("parallelism", [1, 3])
 def test_any_parallelism(case: Case, parallelism: int) -> Scenario:
-    case.options = {"parallelism": parallelism, "max_parallelism": parallelism}
-    keyed = case.program.create([300]).par_do(COUNT_UP).reshuffle()
+    case.options = {"parallelism": parallelism, "sdk_worker_parallelism": parallelism}
+    keyed = case.program.create([300]).par_do(COUNT_UP)
     keyed.par_do(key_modulo(20), PAIRS).group_by_key().observe("out")
     run = yield
     expected = {key: list(range(key, 300, 20)) for key in range(20)}
@@ -76,7 +76,7 @@ def test_all_output_before_done(case: Case) -> Scenario:
     numbers = case.program.create([200]).par_do(COUNT_UP)
     numbers.observe("first")
     groups = numbers.par_do(key_modulo(5), PAIRS).group_by_key()
-    groups.par_do(FLAT_VALUES, coders.VARINT).reshuffle().observe("last")
+    groups.par_do(FLAT_VALUES, coders.VARINT).observe("last")
     run = yield
     same(run.sorted_values("first"), list(range(200)), "what the first transform saw", rule="M-WM-09")
     same(run.sorted_values("last"), list(range(200)), "what the last transform saw", rule="M-WM-09")
