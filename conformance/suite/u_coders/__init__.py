@@ -1,0 +1,1 @@
+"""Area U: coders, in every position where a runner handles encoded values."""
