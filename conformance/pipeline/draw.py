@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from html import escape
 
 from attrs import frozen
+from google.protobuf.message import DecodeError
 
 from conformance.pipeline.fn import FN_URN, Fn
 from conformance.wire import urns
@@ -52,11 +53,63 @@ def _short(urn: str) -> str:
 def _what(transform: pb.PTransform) -> str:
     """The URN's short name, with the function of a ParDo."""
     kind = _short(transform.spec.urn)
-    if transform.spec.urn == urns.Transform.PAR_DO:
-        do_fn = pb.ParDoPayload.FromString(transform.spec.payload).do_fn
-        if do_fn.urn == FN_URN:
-            return f"{kind}: {Fn.from_spec(do_fn).name}"
+    payload = _par_do(transform)
+    if payload is not None and payload.do_fn.urn == FN_URN:
+        return f"{kind}: {_fn_name(payload.do_fn)}"
     return kind
+
+
+def _par_do(transform: pb.PTransform) -> pb.ParDoPayload | None:
+    """The payload of a ParDo; None for another transform and for bytes that are no payload."""
+    if transform.spec.urn != urns.Transform.PAR_DO:
+        return None
+    try:
+        return pb.ParDoPayload.FromString(transform.spec.payload)
+    except DecodeError:
+        return None
+
+
+def _fn_name(spec: pb.FunctionSpec) -> str:
+    try:
+        return Fn.from_spec(spec).name
+    except ValueError:
+        return "?"
+
+
+_TRIGGERS = {
+    "after_processing_time": "processing time",
+    "after_synchronized_processing_time": "synchronized time",
+    "after_end_of_window": "watermark",
+    "after_all": "all",
+    "after_any": "any",
+    "after_each": "each",
+}
+
+
+def _trigger(trigger: pb.Trigger) -> str:
+    """The trigger in words, with its parts."""
+    kind = trigger.WhichOneof("trigger")
+    if kind is None:
+        return "no trigger"
+    body = getattr(trigger, kind)
+    name = _TRIGGERS.get(kind, kind.replace("_", " "))
+    match kind:
+        case "element_count":
+            return f"count {body.element_count}"
+        case "repeat":
+            return f"repeat({_trigger(body.subtrigger)})"
+        case "or_finally":
+            return f"{_trigger(body.main)} or finally {_trigger(getattr(body, 'finally'))}"
+        case "after_end_of_window":
+            parts = [f"{part.split('_')[0]} {_trigger(getattr(body, part))}" for part in _PHASES if body.HasField(part)]
+        case "after_all" | "after_any" | "after_each":
+            parts = [_trigger(part) for part in body.subtriggers]
+        case _:
+            parts = []
+    return f"{name}({', '.join(parts)})" if parts else name
+
+
+_PHASES = ("early_firings", "late_firings")
 
 
 def _windowing(strategy: pb.WindowingStrategy) -> str:
@@ -77,11 +130,15 @@ def _windowing(strategy: pb.WindowingStrategy) -> str:
         case urns.WindowFn.SESSION:
             words = f"sessions {seconds(windows_pb2.SessionWindowsPayload.FromString(spec.payload).gap_size)}"
         case _:
-            words = f"windows of {Fn.from_payload(spec.payload).name}" if spec.urn == FN_URN else _short(spec.urn)
-    trigger = strategy.trigger.WhichOneof("trigger")
-    if trigger not in (None, "default"):
-        words = f"{words} {trigger}".strip().replace("_", " ")
-    return words
+            words = f"windows of {_fn_name(spec)}" if spec.urn == FN_URN else _short(spec.urn)
+    parts = [words]
+    if strategy.trigger.WhichOneof("trigger") not in (None, "default"):
+        parts.append(_trigger(strategy.trigger))
+    if strategy.accumulation_mode == pb.AccumulationMode.ACCUMULATING:
+        parts.append("accumulating")
+    if strategy.allowed_lateness and parts != [""]:
+        parts.append(f"lateness {strategy.allowed_lateness} ms")
+    return ", ".join(filter(None, parts))
 
 
 def _leaves(pipeline: pb.Pipeline) -> list[_Box]:
@@ -99,13 +156,14 @@ def _arrows(pipeline: pb.Pipeline, boxes: Iterable[_Box]) -> list[_Arrow]:
     arrows = []
     for id_ in sorted(ids):
         transform = components.transforms[id_]
-        sides: set[str] = set()
-        if transform.spec.urn == urns.Transform.PAR_DO:
-            sides = set(pb.ParDoPayload.FromString(transform.spec.payload).side_inputs)
+        payload = _par_do(transform)
+        sides = set(payload.side_inputs) if payload is not None else set()
         for local, collection in sorted(transform.inputs.items()):
             if collection in producer and producer[collection] != id_:
                 strategy = components.windowing_strategies.get(components.pcollections[collection].windowing_strategy_id)
-                label = _windowing(strategy) if strategy is not None else ""
+                outputs = components.transforms[producer[collection]].outputs
+                tag = next(name for name, each in outputs.items() if each == collection) if len(outputs) > 1 else ""
+                label = ": ".join(filter(None, [tag, _windowing(strategy) if strategy is not None else ""]))
                 arrows.append(_Arrow(producer[collection], id_, label, local in sides))
     return arrows
 
@@ -116,8 +174,9 @@ def mermaid(pipeline: pb.Pipeline) -> str:
     number = {id_: f"t{index}" for index, id_ in enumerate(sorted(pipeline.components.transforms))}
     lines = ["flowchart TD"]
 
-    def quoted(text: str) -> str:
-        return '"' + text.replace('"', "#quot;") + '"'
+    def quoted(*texts: str) -> str:
+        # Mermaid reads HTML inside quotes, so what is not ours is escaped; <br/> is ours.
+        return '"' + "<br/>".join(escape(line).replace("&quot;", "#quot;") for line in texts) + '"'
 
     def place(id_: str, depth: int) -> None:
         transform = pipeline.components.transforms.get(id_)
@@ -126,7 +185,7 @@ def mermaid(pipeline: pb.Pipeline) -> str:
         indent = "  " * depth
         if id_ in boxes:
             name = transform.unique_name.rpartition("/")[2]
-            lines.append(f"{indent}{number[id_]}[{quoted(f'{name}<br/>{boxes[id_].what}')}]")
+            lines.append(f"{indent}{number[id_]}[{quoted(name, boxes[id_].what)}]")
             return
         lines.append(f"{indent}subgraph {number[id_]} [{quoted(transform.unique_name.rpartition('/')[2])}]")
         for sub in transform.subtransforms:
