@@ -46,7 +46,7 @@ def scripted(
     """
     by_family = timer if isinstance(timer, Mapping) else {"": timer}
     fn = Fn(
-        "scripted",
+        "suite_steps",
         prefix=case.program.prefix,
         observer=observer,
         process=_json(list(process)),
@@ -58,7 +58,7 @@ def scripted(
 
 def counted(case: Case, keyed: PCollection, observer: str = "out", **options: Unpack[ParDoOptions]) -> PCollection:
     """A ParDo that counts the elements of its value state "count" and reports (key, count) under `observer`."""
-    return keyed.par_do(Fn("state_count", observer=case.program.prefix + observer), coders.BYTES, **options)
+    return keyed.par_do(Fn("suite_count", observer=case.program.prefix + observer), coders.BYTES, **options)
 
 
 def _json(item: Any) -> Any:
@@ -76,13 +76,15 @@ _TIMER: dict[str, Callable[[Context], Any]] = {
 
 
 def _value(ctx: Context, expression: Any) -> Any:
-    if isinstance(expression, list) and expression:
-        name, *operands = expression
-        if name in _TIMER:
-            return _TIMER[name](ctx)
-        if name in ("+", "-"):
-            return evaluate([name, *(_value(ctx, operand) for operand in operands)], ctx)
-    return evaluate(expression, ctx)
+    return evaluate(_bound(ctx, expression), ctx)
+
+
+def _bound(ctx: Context, expression: Any) -> Any:
+    """The expression with what it says of the timer at hand put in."""
+    if not isinstance(expression, list) or not expression or expression[0] == "const":
+        return expression
+    name, *operands = expression
+    return _TIMER[name](ctx) if name in _TIMER else [name, *(_bound(ctx, operand) for operand in operands)]
 
 
 def _on(target: Any, method: str, ctx: Context, operands: list[Any]) -> list[Any]:
@@ -90,13 +92,13 @@ def _on(target: Any, method: str, ctx: Context, operands: list[Any]) -> list[Any
     return [answer] if method in READS else []
 
 
-def _set(ctx: Context, family: str, fire: Any, tag: str = "", hold: Any = None) -> list[Any]:
-    ctx.timers(family).set(_value(ctx, fire), _value(ctx, hold), tag)
+def _set(ctx: Context, family: str, fire: Any, tag: Any = "", hold: Any = None) -> list[Any]:
+    ctx.timers(family).set(_value(ctx, fire), _value(ctx, hold), _value(ctx, tag))
     return []
 
 
-def _clear(ctx: Context, family: str, tag: str = "") -> list[Any]:
-    ctx.timers(family).clear(tag)
+def _clear(ctx: Context, family: str, tag: Any = "") -> list[Any]:
+    ctx.timers(family).clear(_value(ctx, tag))
     return []
 
 
@@ -125,7 +127,7 @@ def _run(ctx: Context, steps: list[Any]) -> list[Any]:
     return [answer for word, *operands in steps for answer in _STEPS[word](ctx, *operands)]
 
 
-@dofn("scripted")
+@dofn("suite_steps")
 class Scripted(DoFn):
     """Runs steps for elements, timers and expirations; see `scripted`."""
 
@@ -148,7 +150,7 @@ class Scripted(DoFn):
         ctx.observe(self.prefix + "expired", (ctx.key, _run(ctx, self.expire_steps)))
 
 
-@dofn("state_count")
+@dofn("suite_count")
 def state_count(ctx: Context, observer: str) -> None:
     """Counts the elements of each key and window in the value state "count"; reports (key, count so far)."""
     cell = ctx.state("count")
@@ -157,7 +159,7 @@ def state_count(ctx: Context, observer: str) -> None:
     ctx.observe(observer, (ctx.key, count))
 
 
-@dofn("state_fill")
+@dofn("suite_fill")
 def state_fill(ctx: Context, observer: str, appends: int, entries: int, size: int) -> None:
     """Fills the bag "bag" with `appends` × `entries` values of `size` bytes that are all different, and reports what is read:
     (key, (number of values, number of different ones, total size))."""
@@ -168,7 +170,7 @@ def state_fill(ctx: Context, observer: str, appends: int, entries: int, size: in
     ctx.observe(observer, (ctx.key, (len(values), len(set(values)), sum(len(value) for value in values))))
 
 
-@dofn("state_fill_map")
+@dofn("suite_fill_map")
 def state_fill_map(ctx: Context, observer: str, entries: int) -> None:
     """Puts `entries` keys into the multimap "map" and reports (key, (keys listed, different ones, values found by key))."""
     cell = ctx.state("map")
@@ -179,7 +181,7 @@ def state_fill_map(ctx: Context, observer: str, entries: int) -> None:
     ctx.observe(observer, (ctx.key, (len(keys), len(set(keys)), found)))
 
 
-@dofn("state_first_and_later")
+@dofn("suite_first_and_later")
 def state_first_and_later(ctx: Context) -> None:
     """The first element of each key to the output "first", the others to "later"."""
     cell = ctx.state("count")
@@ -188,7 +190,7 @@ def state_first_and_later(ctx: Context) -> None:
     ctx.output(ctx.value, "later" if seen else "first")
 
 
-@dofn("state_splittable")
+@dofn("suite_splittable")
 class StateSplittable(SplittableDoFn):
     """A splittable function of one position that also counts the elements of each key, in "count"."""
 

@@ -48,7 +48,7 @@ def test_keys_stay_together(case: Case) -> Scenario:
 def test_tagged_outputs(case: Case) -> Scenario:
     # the first element of a key goes to "first", the others to "later": which is which only the state knows
     keyed = case.program.create([("k", 1), ("k", 2), ("j", 3), ("k", 4)])
-    outputs = keyed.par_do(Fn("state_first_and_later"), {"first": PAIRS, "later": PAIRS}, state=COUNT)
+    outputs = keyed.par_do(Fn("suite_first_and_later"), {"first": PAIRS, "later": PAIRS}, state=COUNT)
     for tag, output in outputs.items():
         output.observe(tag)
     run = yield
@@ -150,7 +150,7 @@ def test_callbacks_share_a_cell(case: Case) -> Scenario:
 @asserts("STATE29/refused-or-right", any_outcome=True)
 def test_stateful_splittable(case: Case) -> Scenario:
     keyed = case.program.create([("k", 1), ("k", 2), ("j", 3)])
-    fn = Fn("state_splittable", observer=case.program.prefix + "out")
+    fn = Fn("suite_splittable", observer=case.program.prefix + "out")
     keyed.par_do(fn, coders.BYTES, state=COUNT, restriction_coder=coders.OFFSET_RANGE)
     run = yield
     if not _refused(run):

@@ -221,7 +221,7 @@ def test_clear_of_keys_clears_all(case: Case) -> Scenario:
 
 @asserts("STATE12/many-keys")
 def test_many_keys(case: Case) -> Scenario:
-    fn = Fn("state_fill_map", observer=case.program.prefix + "out", entries=1000)
+    fn = Fn("suite_fill_map", observer=case.program.prefix + "out", entries=1000)
     cell = state.multimap(coders.VARINT, coders.VARINT)
     case.program.create([("k", 1)]).par_do(fn, coders.BYTES, state={"map": cell})
     run = yield

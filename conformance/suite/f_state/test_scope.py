@@ -129,7 +129,7 @@ def test_failed_bundle_leaves_nothing(runner: RunnerUnderTest) -> None:
     session.script.add("error", transform="counter", text="this bundle fails once")
     program = Program("rollback")
     keyed = program.create([("k", number) for number in range(4)])
-    keyed.par_do(Fn("state_count", observer="out"), coders.BYTES, state=COUNT, name="counter")
+    keyed.par_do(Fn("suite_count", observer="out"), coders.BYTES, state=COUNT, name="counter")
     pipeline = program.build(session.environment())
     outcome = runner.submit(pipeline, session, label="STATE28/failed-bundle-leaves-nothing", options={})
     run = Run("", outcome, session, pipeline)

@@ -160,7 +160,7 @@ def test_bag_clear_reaches_earlier_elements(case: Case) -> Scenario:
 
 @asserts("STATE08/many-values")
 def test_bag_many_values(case: Case) -> Scenario:
-    fn = Fn("state_fill", observer=case.program.prefix + "out", appends=20, entries=1000, size=12)
+    fn = Fn("suite_fill", observer=case.program.prefix + "out", appends=20, entries=1000, size=12)
     case.program.create([("k", 1)]).par_do(fn, coders.BYTES, state={"bag": state.bag(coders.BYTES)})
     run = yield
     same(run.values("out"), [("k", (20_000, 20_000, 240_000))], "values, different values and bytes read", rule="P-STATE-06")
@@ -169,7 +169,7 @@ def test_bag_many_values(case: Case) -> Scenario:
 @asserts("STATE08/larger-than-a-message", alone=True)
 def test_bag_larger_than_a_message(case: Case) -> Scenario:
     entries, size = LARGE // (8 * 16_384), 16_384
-    fn = Fn("state_fill", observer=case.program.prefix + "out", appends=8, entries=entries, size=size)
+    fn = Fn("suite_fill", observer=case.program.prefix + "out", appends=8, entries=entries, size=size)
     case.program.create([("k", 1)]).par_do(fn, coders.BYTES, state={"bag": state.bag(coders.BYTES)})
     run = yield
     expected = [("k", (8 * entries, 8 * entries, LARGE))]
