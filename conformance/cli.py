@@ -109,7 +109,7 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
 def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> list[str]:
     """What pytest is called with; the working directory's own pytest settings stay out of it."""
     ini = Path(__file__).parent / "suite" / "pytest.ini"
-    arguments = ["--pyargs", "conformance.suite", "-c", str(ini), "--rootdir", str(Path.cwd())]
+    arguments = ["--pyargs", "conformance.suite", "--noconftest", "-c", str(ini), "--rootdir", str(Path.cwd())]
     arguments += [
         "-o",
         f"cache_dir={(directory / '.pytest_cache').resolve()}",

@@ -82,6 +82,11 @@ def settings_of(config: pytest.Config) -> Settings:
         leaves=tuple(option("--beam-leaf")),
         shard=shard,
         output=option("--beam-report"),
+        selection=" ".join(
+            f"{flag} {value if isinstance(value, str) else ','.join(value)}"
+            for flag, value in (("-k", option("keyword")), ("--area", option("--beam-area")), ("--leaf", option("--beam-leaf")))
+            if value
+        ),
         command=option("--beam-command") or f"pytest --pyargs conformance.suite --runner {address}",
     )
 

@@ -165,7 +165,8 @@ def environment_for_drawing() -> pb.Environment:
 def draw_program(program: Program) -> dict[str, str]:
     """The program's picture, for the page: built again without a session, so that it is the same in every run."""
     pipeline = program.build(environment_for_drawing())
-    return {"mermaid": draw.mermaid(pipeline), "svg": draw.svg(pipeline)}
+    drawn = {"mermaid": draw.mermaid(pipeline), "svg": draw.svg(pipeline)}
+    return {form: text.replace(program.prefix, "") if program.prefix else text for form, text in drawn.items()}
 
 
 def observations_of(run: Run) -> dict[str, list[str]]:

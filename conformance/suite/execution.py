@@ -18,7 +18,7 @@ from conformance.endpoints.outcome import JobOutcome
 from conformance.endpoints.refusal import Ending, explain
 from conformance.harness import Session, invariants
 from conformance.harness.invariants import Finding
-from conformance.harness.transcript import Transcript
+from conformance.harness.transcript import End, Transcript
 from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
@@ -62,7 +62,7 @@ class RunnerUnderTest:
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
-        self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale)
+        self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale, end_event=End)
         self._waiting: deque[Case] = deque()
         self._done: dict[Case, Run | Exception] = {}
 
@@ -74,7 +74,7 @@ class RunnerUnderTest:
         Raises EndpointGone when there is no endpoint left to ask.
         """
         self._ensure_alive()
-        return JobClient(self.endpoint, transcript=transcript, timeout_scale=self.settings.timeout_scale)
+        return JobClient(self.endpoint, transcript=transcript, timeout_scale=self.settings.timeout_scale, end_event=End)
 
     def recover(self, error: BaseException | None = None) -> None:
         """After a probe met `error`: a managed endpoint that died or hung is replaced, so that the next assertion is judged on a
@@ -136,7 +136,7 @@ class RunnerUnderTest:
         run = Run("", outcome, session, pipeline)
         self.last_run = run
         if not any_outcome:
-            raise_unless_done(outcome)
+            raise_unless_done(outcome, session)
         return run
 
     def run_builders(self, builders: Sequence[Callable[[Program], object]], *, label: str) -> list[Run]:
@@ -153,7 +153,7 @@ class RunnerUnderTest:
         outcome = self.submit(pipeline, session, label=label)
         runs = [Run(prefix, outcome, session, pipeline, shared=len(builders) > 1) for prefix in prefixes]
         self.last_run = runs[0]
-        raise_unless_done(outcome)
+        raise_unless_done(outcome, session)
         return runs
 
     # -- cases
@@ -227,7 +227,7 @@ class RunnerUnderTest:
         if alone:
             first.run = runs[0]
         if not (alone and first.mark.any_outcome):
-            raise_unless_done(outcome)
+            raise_unless_done(outcome, session)
         return runs
 
     # -- health and invariants
@@ -240,6 +240,8 @@ class RunnerUnderTest:
         findings, checked = invariants.judge(session.transcript, pipeline)
         self.checked.update(checked)
         for finding in findings:
+            if finding.side == "H" and session.script:  # a fault that the scenario injected
+                continue
             kept = sum(breach.finding.invariant == finding.invariant for breach in self.breaches)
             around = events_around(session.transcript, finding.seq) if kept < KEPT_BREACHES else []
             self.breaches.append(Breach(finding, label, around))
@@ -273,13 +275,23 @@ def _pack_names(pipelines: Sequence[pb.Pipeline]) -> list[str]:
     return [f"b{index}" for index in range(len(pipelines))]
 
 
-def raise_unless_done(outcome: JobOutcome) -> None:
-    """Raise what stopped the client, or Declined or JobEndedBadly for a job that did not end DONE; the text is the runner's own."""
+def raise_unless_done(outcome: JobOutcome, session: Session) -> None:
+    """Raise what kept the job from DONE: the client's error, Declined or JobEndedBadly with the runner's own text.
+
+    A job that failed because our harness refused what the runner sent is the runner's fault in the protocol, and is told so.
+    """
     __tracebackhide__ = True
-    told = explain(outcome)
+    told = explain(outcome, own_errors=own_errors(session))
     if told.ending is Ending.DONE:
         return
+    if session.remote_errors:
+        raise session.remote_errors[0]
     if told.ending is Ending.DECLINED:
-        raise Declined(told.because)
+        raise Declined(" ".join(dict.fromkeys([told.because, *outcome.error_text.split("\n")[:6]])))
     outcome.raise_for_error()
     raise JobEndedBadly(f"{told.because}\n{outcome.error_text}".strip())
+
+
+def own_errors(session: Session) -> list[str]:
+    """The texts that our harness sent to the runner as errors: whatever they say, it is not the runner that says it."""
+    return [str(error) for error in [*session.remote_errors, *session.local_errors]]

@@ -13,12 +13,12 @@ import pytest
 from conformance.endpoints import Endpoint, open_endpoint
 from conformance.report import results
 
-HEAD = '''
+HEAD = """
 from conformance.harness import dofn
 from conformance.pipeline import Fn, coders
 from conformance.suite.assertions import asserts
 from conformance.suite.checks import same
-'''
+"""
 
 Suite = Callable[..., dict[str, results.Result]]
 

@@ -9,33 +9,33 @@ import pytest
 from conformance.report.verdicts import Verdict
 from tests.suite.conftest import Suite
 
-GOOD = '''
+GOOD = """
 @asserts("CORE18/groups-every-value")
 def test_groups(case):
     case.program.create([("a", 1), ("a", 2)]).group_by_key().observe("out")
     run = yield
     same(run.groups("out"), {"a": [1, 2]})
-'''
-WRONG = '''
+"""
+WRONG = """
 @asserts("CORE18/keeps-equal-values")
 def test_wrong(case):
     case.program.create([("a", 1), ("a", 1)]).group_by_key().observe("out")
     run = yield
     same(run.groups("out"), {"a": [1]}, rule="M-XF-18")
-'''
-FAILING = '''
+"""
+FAILING = """
 @asserts("CORE05/each-tag-its-own-elements")
 def test_failing(case):
     case.program.create([1]).par_do(Fn("fail", on="process", text="on purpose")).observe("out")
     run = yield
-'''
-UNFINISHED = '''
+"""
+UNFINISHED = """
 @asserts("CORE18/groups-by-window-too")
 def test_forgets_to_yield(case):
     case.program.create([1]).observe("out")
     if False:
         yield
-'''
+"""
 
 
 @pytest.mark.parametrize("words", [("--no-pack",), ("--beam-pack", "8")], ids=["alone", "packed"])
@@ -65,13 +65,13 @@ def test_a_broken_scenario_is_an_error_and_not_wrong(suite: Suite) -> None:
 
 
 def test_failed_prerequisite_blocks_and_does_not_turn_red(suite: Suite) -> None:
-    broken = '''
+    broken = """
 @asserts("CORE01/one-empty-element")
 def test_impulse(case):
     case.program.impulse().observe("out")
     run = yield
     same(run.values("out"), [], "impulse")
-'''
+"""
     found = suite(GOOD + broken)
     assert found["CORE01/one-empty-element"].verdict is Verdict.WRONG
     blocked = found["CORE18/groups-every-value"]
@@ -80,14 +80,14 @@ def test_impulse(case):
 
 
 def test_skip_is_refused(suite: Suite) -> None:
-    skipping = '''
+    skipping = """
 import pytest
 @asserts("CORE18/groups-every-value")
 def test_skips(case):
     case.program.create([1]).observe("out")
     run = yield
     pytest.skip("not today")
-'''
+"""
     found = suite(skipping)
     assert found["CORE18/groups-every-value"].verdict is Verdict.ERROR
     assert "skip" in found["CORE18/groups-every-value"].message
