@@ -275,16 +275,16 @@ def _pack_names(pipelines: Sequence[pb.Pipeline]) -> list[str]:
     return [f"b{index}" for index in range(len(pipelines))]
 
 
-def raise_unless_done(outcome: JobOutcome, session: Session) -> None:
+def raise_unless_done(outcome: JobOutcome, session: Session | None = None) -> None:
     """Raise what kept the job from DONE: the client's error, Declined or JobEndedBadly with the runner's own text.
 
     A job that failed because our harness refused what the runner sent is the runner's fault in the protocol, and is told so.
     """
     __tracebackhide__ = True
-    told = explain(outcome, own_errors=own_errors(session))
+    told = explain(outcome, own_errors=own_errors(session) if session else ())
     if told.ending is Ending.DONE:
         return
-    if session.remote_errors:
+    if session is not None and session.remote_errors:
         raise session.remote_errors[0]
     if told.ending is Ending.DECLINED:
         raise Declined(" ".join(dict.fromkeys([told.because, *outcome.error_text.split("\n")[:6]])))
