@@ -122,9 +122,19 @@ class Run:
         pending.data.add(instruction_id=self.instruction_id, transform_id=port.transform_id, data=data)
         self._size += len(data)
         if self._size >= FLUSH_BYTES:
-            for url, elements in self._pending.items():
-                self._send(url, elements)
-            self._pending, self._size = {}, 0
+            self._send_pending()
+
+    def _send_pending(self) -> None:
+        for url, elements in self._pending.items():
+            self._send(url, elements)
+        self._pending, self._size = {}, 0
+
+    def flush(self) -> None:
+        """Send now what sinks and the queue hold, in a message of its own: outputs may leave at any time (P-DATA-16)."""
+        assert self.processor is not None
+        for sink in self.processor.sinks:
+            sink.flush()
+        self._send_pending()
 
     def send_timer(self, transform_id: str, family: str, encoded: bytes) -> None:
         self._timers.setdefault((transform_id, family), bytearray()).extend(encoded)

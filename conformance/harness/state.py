@@ -30,6 +30,13 @@ class Pending:
     def resolve(self, response: fn_pb2.StateResponse | None) -> None:
         self._box.put(response)
 
+    def wait(self, seconds: float) -> fn_pb2.StateResponse | None:
+        """The bare answer, be it an error; None when the stream ended. Raises TimeoutError when nothing came in `seconds`."""
+        try:
+            return self._box.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError(f"no answer to state request {self.request.id} within {seconds:g} s") from None
+
     def result(self) -> fn_pb2.StateResponse:
         """Wait for the answer. Raises FunctionError for an error answer, RemoteProtocolError for one of another kind."""
         response = self._box.get()
