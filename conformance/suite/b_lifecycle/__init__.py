@@ -1,0 +1,1 @@
+"""Area B: the life of functions and bundles, and what failures do to a job."""
