@@ -29,7 +29,7 @@ from conformance.runner.engine_events import (
     Tick,
     WakeAt,
 )
-from conformance.runner.fnapi import BundleError, FnApi, Worker, WorkerLost
+from conformance.runner.fnapi import GO_SDK, BundleError, FnApi, Worker, WorkerLost
 from conformance.runner.metrics import MetricTable
 from conformance.runner.options import Options
 from conformance.runner.plan import Plan
@@ -90,6 +90,7 @@ class Driver:
             worker = Worker(f"{job.id}-worker-{number}", environment_id, job.plan.descriptors, self._engine.state, self._log)
             dependencies = artifacts.staged(job.id, environment_id, environment)
             worker.provision = provision_info(url, job, dependencies)
+            worker.is_go = any(each.startswith(GO_SDK) for each in environment.capabilities)
             fnapi.workers[worker.id] = worker
             self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout)
 
