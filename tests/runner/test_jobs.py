@@ -123,11 +123,12 @@ def test_a_failing_function_fails_the_job_with_its_text_before_the_state(client,
     assert session.observations.values_of("o") == []
 
 
-@pytest.mark.parametrize("fault", [{"action": "exit"}, {"action": "drop"}, {"action": "drop", "plane": "data", "skip": 1}])
+@pytest.mark.parametrize("fault", [{"action": "exit"}, {"action": "drop"}, {"action": "drop", "plane": "data"}])
 def test_a_lost_worker_fails_the_job_and_names_it(client, session, fault):
-    session.script.add(**fault)
+    session.script.add(**fault, transform="middle")  # by then its streams are open, and it owes outputs
     program = Program()
-    program.create([1], coders.VARINT).redistribute_arbitrarily().observe("o")
+    made = program.create([1], coders.VARINT).redistribute_arbitrarily(name="one")
+    made.par_do(Fn("identity"), name="middle").redistribute_arbitrarily(name="two").observe("o")
     outcome = client.run(program.build(session.environment()))
     assert outcome.state == "FAILED"
     assert any("ended its" in each and outcome.id in each for each in outcome.errors)
