@@ -25,6 +25,7 @@ class Channels:
         self._keep = keep
         self._lock = threading.Lock()
         self._used: dict[str, tuple[grpc.Channel, int]] = {}
+        self._broken: set[str] = set()
         self._idle: OrderedDict[str, grpc.Channel] = OrderedDict()
 
     def acquire(self, url: str) -> grpc.Channel:
@@ -40,10 +41,14 @@ class Channels:
         closing: list[grpc.Channel] = []
         with self._lock:
             channel, users = self._used.pop(url)
+            if broken:
+                self._broken.add(url)
             if users > 1:
                 self._used[url] = (channel, users - 1)
                 return
-            if broken:
+            if url in self._broken:
+                # One user saw the server gone: a new server on that port should not meet this channel's back-off.
+                self._broken.discard(url)
                 closing.append(channel)
             else:
                 self._idle[url] = channel

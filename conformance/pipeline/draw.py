@@ -109,6 +109,8 @@ def _trigger(trigger: pb.Trigger) -> str:
     return f"{name}({', '.join(parts)})" if parts else name
 
 
+#: Lateness beyond this many milliseconds (a century) needs no figure.
+_FOREVER = 100 * 365 * 86_400_000
 _PHASES = ("early_firings", "late_firings")
 
 
@@ -137,7 +139,7 @@ def _windowing(strategy: pb.WindowingStrategy) -> str:
     if strategy.accumulation_mode == pb.AccumulationMode.ACCUMULATING:
         parts.append("accumulating")
     if strategy.allowed_lateness and parts != [""]:
-        parts.append(f"lateness {strategy.allowed_lateness} ms")
+        parts.append("any lateness" if strategy.allowed_lateness > _FOREVER else f"lateness {strategy.allowed_lateness} ms")
     return ", ".join(filter(None, parts))
 
 
