@@ -1,0 +1,1 @@
+"""Assertions about the state plane and caching (area Q)."""
