@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,6 @@ from conformance.runner import Server, serve
 from conformance.wire import rpc
 from conformance.wire.api import google_pb2, job_pb2
 from conformance.wire.api import pipeline_pb2 as pb
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 #: Nothing here needs more than a second or two; a hang must not hang CI.
 TIMEOUT = 30.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from lab import GMAX, Lab, element, kv, string, timer, window
 
 from conformance.pipeline import Fn, Program, coders, windowing
 from conformance.pipeline import state as cells
@@ -22,6 +21,7 @@ from conformance.runner.engine_events import (
     WakeAt,
 )
 from conformance.wire.timestamps import MIN
+from tests.runner.lab import GMAX, Lab, element, kv, string, timer, window
 
 KV = coders.kv(coders.STRING, coders.VARINT)
 IMPULSE = bytes.fromhex("7fdf3b645a1cac09000000010f00")

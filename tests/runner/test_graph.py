@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from lab import plan_of
 
 from conformance.pipeline import Fn, PCollection, Program, coders, windowing
 from conformance.pipeline import state as cells
@@ -12,6 +11,7 @@ from conformance.runner.plan import Plan
 from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.api import pipeline_pb2 as pb
+from tests.runner.lab import plan_of
 
 KV = coders.kv(coders.STRING, coders.VARINT)
 

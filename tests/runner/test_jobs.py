@@ -16,6 +16,7 @@ from conformance.runner import serve
 from conformance.wire import rpc, urns
 from conformance.wire.api import artifact_pb2, fn_pb2, google_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
+from tests.runner.conftest import Client
 
 JOB = "org.apache.beam.model.job_management.v1."
 FN = "org.apache.beam.model.fn_execution.v1."
@@ -369,8 +370,6 @@ def test_jobs_leave_no_threads_and_no_workers_behind(client):
 
 
 def test_stopping_the_server_ends_its_jobs():
-    from conftest import Client
-
     with Session() as session:
         server = serve()
         client = Client(server)

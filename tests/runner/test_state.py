@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from lab import Lab, element, kv, string, window
 
 from conformance.pipeline import Fn, Program, coders, windowing
 from conformance.pipeline import state as cells
 from conformance.runner.engine_events import JobDone
 from conformance.runner.state import BundleState
 from conformance.wire.api import fn_pb2
+from tests.runner.lab import Lab, element, kv, string, window
 
 KV = coders.kv(coders.STRING, coders.VARINT)
 

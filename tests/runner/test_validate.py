@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from lab import environment
 
 from conformance.pipeline import Fn, Program, coders, windowing
 from conformance.pipeline import state as cells
 from conformance.runner import validate
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
+from tests.runner.lab import environment
 
 KV = coders.kv(coders.STRING, coders.VARINT)
 Change = Callable[[pb.Pipeline], None]
@@ -66,7 +66,8 @@ def _nested_trigger(pipeline: pb.Pipeline) -> None:
 
 
 def _merging_state(pipeline: pb.Pipeline) -> None:
-    session = next(name for name, each in pipeline.components.windowing_strategies.items() if "session" in each.window_fn.urn)
+    found = pipeline.components.windowing_strategies
+    session = next(name for name in found if found[name].merge_status == pb.MergeStatus.NEEDS_MERGE)
     pipeline.components.pcollections["make.out"].windowing_strategy_id = session
 
 
