@@ -39,6 +39,8 @@ class Host:
         self.respond_first = False
         #: Send both metric shapes even if the runner reads short ids.
         self.both_metric_shapes = False
+        #: Have all workers name their metrics by the same short ids: legal, since the ids belong to a worker (P-MET-03).
+        self.equal_short_ids = False
         #: Embed outputs in answers where the runner declares that it reads them.
         self.embed_outputs = False
         #: Called by each worker before it connects Control, to fetch artifacts.

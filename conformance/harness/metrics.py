@@ -228,9 +228,10 @@ def progress(values: Iterable[float]) -> bytes:
 
 
 class ShortIds:
-    """Short ids of one worker, stable for its life (P-MET-03)."""
+    """Short ids of one worker, stable for its life (P-MET-03); they begin with `prefix`."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "m") -> None:
+        self._prefix = prefix
         self._lock = threading.Lock()
         self._ids: dict[Key, str] = {}
         self._infos: dict[str, metrics_pb2.MonitoringInfo] = {}
@@ -239,7 +240,7 @@ class ShortIds:
         with self._lock:
             short = self._ids.get(key)
             if short is None:
-                short = self._ids[key] = f"m{len(self._ids)}"
+                short = self._ids[key] = f"{self._prefix}{len(self._ids)}"
                 urn, metric_type, labels = key
                 self._infos[short] = metrics_pb2.MonitoringInfo(urn=urn, type=metric_type, labels=dict(labels))
             return short

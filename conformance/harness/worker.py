@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ class Worker:
         self.data = DataPlane(host.transcript, worker_id)
         self.state = StatePlane(host.transcript, worker_id)
         self._cache = StateCache()
-        self.short_ids = metrics.ShortIds()
+        # Equal ids of two workers are legal, but Prism takes them for one.
+        self.short_ids = metrics.ShortIds("m" if host.equal_short_ids else f"m{zlib.crc32(worker_id.encode()):08x}.")
         self._lock = threading.Lock()
         self._plans: dict[str, tuple[Plan, str]] = {}
         self._idle: dict[str, list[Processor]] = {}
