@@ -17,6 +17,7 @@ from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.l_metrics.reading import Key, merged, read, reported, result, results, user
 from conformance.suite.l_metrics.test_user_metrics import VALUE, metered
 from conformance.suite.m_job_api.driving import plain, run_program
+from conformance.suite.n_artifacts.staging import SECOND, run_in_two
 from conformance.suite.outcomes import Declined, NotExercised
 from conformance.suite.run import Run
 from conformance.wire import urns
@@ -149,6 +150,24 @@ def test_short_ids_resolved(case: Case) -> Scenario:
     if not _declares_short_ids(run):
         raise NotExercised("the runner does not declare short ids, so that workers send full infos")
     same(result(run, "counter", "n"), 3, "a counter that was named by its short id alone", rule="P-MET-03")
+
+
+@asserts("MET20/short-ids-of-a-worker")
+def test_short_ids_of_a_worker(runner: RunnerUnderTest) -> None:
+    def build(program: Program) -> None:
+        pairs = metered(program.create([("a", 1), ("b", 2), ("a", 3)]), ["counter", "first", 1], name="meter1")
+        grouped = pairs.group_by_key()
+        meter = Fn("metrics", updates=[["distribution", "second", 7]])
+        grouped.par_do(meter, environment=SECOND, name="meter2").par_do(Fn("drop"), environment=SECOND)
+
+    def equal_ids(session: Session) -> None:
+        session.equal_short_ids = True
+
+    run = run_in_two(runner, build, label="equal-short-ids", setup=equal_ids).first.run
+    if not _declares_short_ids(run):
+        raise NotExercised("the runner does not declare short ids, so that workers send full infos")
+    same(result(run, "counter", "first"), 3, "the counter of the first environment", rule="P-MET-03")
+    same(result(run, "distribution", "second"), (2, 14, 7, 7), "the distribution of the second environment", rule="P-MET-03")
 
 
 @asserts("MET20/asked-once", alone=True)

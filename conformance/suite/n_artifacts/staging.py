@@ -154,6 +154,7 @@ def run_in_two(
     contents: Mapping[str, bytes] | None = None,
     *,
     label: str,
+    setup: Callable[[Session], object] = lambda session: None,
 ) -> Two:
     """Run a program in the usual environment and in `SECOND`, each with a pool and dependencies of its own."""
     __tracebackhide__ = True
@@ -162,6 +163,8 @@ def run_in_two(
     second.transcript = first.transcript
     fetching, other = Fetching(), Fetching()
     first.fetch_artifacts, second.fetch_artifacts = fetching, other
+    setup(first)
+    setup(second)
     with second:
         program = Program("p")
         build(program)
@@ -171,5 +174,5 @@ def run_in_two(
         outcome = runner.submit(pipeline, first, label=label, files=_files(contents or {}))
     run = Run("", outcome, first, pipeline)
     runner.last_run = run
-    raise_unless_done(outcome)
+    raise_unless_done(outcome, first)
     return Two(Staged(run, first, fetching), Staged(Run("", outcome, second, pipeline), second, other))
