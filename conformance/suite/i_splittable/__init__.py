@@ -1,0 +1,1 @@
+"""Area I: splittable functions on bounded input."""
