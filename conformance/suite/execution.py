@@ -178,6 +178,12 @@ class RunnerUnderTest:
         self.last_run = result
         return result
 
+    def run_alone(self, case: Case) -> Run:
+        """The run of `case` in a job of its own, whatever was run before. Raises as `run_case` does."""
+        __tracebackhide__ = True
+        self._run_members([case])
+        return self.run_case(case)
+
     def _companions(self, case: Case) -> list[Case]:
         found: list[Case] = []
         while self._waiting and len(found) < self.pack_size - 1:
