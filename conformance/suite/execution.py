@@ -35,6 +35,10 @@ KEPT_BREACHES = 3
 AROUND = 30
 
 
+#: What a bundle descriptor must be like; a runner may find out by its worker that it cannot run a pipeline, and fail the job.
+DESCRIPTOR_RULES = frozenset(f"I-CTL-{number:02}" for number in range(5, 14))
+
+
 @frozen
 class Breach:
     """A finding of an always-on invariant, the job it was seen in, and the messages around the first wrong one."""
@@ -117,7 +121,7 @@ class RunnerUnderTest:
             )
         finally:
             session.close()
-        self._check(session, pipeline, label)
+        self._check(session, pipeline, label, failed=outcome.state == "FAILED")
         if isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable):
             self._after_trouble(dead=True)
         elif isinstance(outcome.error, errors.PhaseTimeout):
@@ -238,7 +242,7 @@ class RunnerUnderTest:
 
     # -- health and invariants
 
-    def _check(self, session: Session, pipeline: pb.Pipeline, label: str) -> None:
+    def _check(self, session: Session, pipeline: pb.Pipeline, label: str, *, failed: bool) -> None:
         if self.settings.environment == "process":  # the Fn API side of the transcript is in the processes
             return
         if violations(pipeline):  # negative tests: what a runner makes of an invalid pipeline breaks no rule
@@ -247,6 +251,8 @@ class RunnerUnderTest:
         self.checked.update(checked)
         for finding in findings:
             if finding.side == "H" and session.script:  # a fault that the scenario injected
+                continue
+            if failed and finding.invariant in DESCRIPTOR_RULES:  # it came to the same refusal by way of the worker
                 continue
             kept = sum(breach.finding.invariant == finding.invariant for breach in self.breaches)
             around = events_around(session.transcript, finding.seq) if kept < KEPT_BREACHES else []
@@ -293,7 +299,8 @@ def raise_unless_done(outcome: JobOutcome, session: Session | None = None) -> No
     if session is not None and session.remote_errors:
         raise session.remote_errors[0]
     if told.ending is Ending.DECLINED:
-        raise Declined(" ".join(dict.fromkeys([told.because, *outcome.error_text.split("\n")[:6]])))
+        rest = outcome.error_text.replace(told.feature, "").split("\n")[1:6] if told.feature else []
+        raise Declined(" ".join([told.because, *(line.strip() for line in rest if line.strip())]))
     outcome.raise_for_error()
     raise JobEndedBadly(f"{told.because}\n{outcome.error_text}".strip())
 
