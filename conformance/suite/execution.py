@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import frozen
 
@@ -21,7 +21,7 @@ from conformance.harness.invariants import Finding
 from conformance.harness.transcript import End, Transcript
 from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
-from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
+from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
 from conformance.suite.run import Run
 from conformance.suite.settings import Settings
 from conformance.wire.api import pipeline_pb2 as pb
@@ -66,9 +66,24 @@ class RunnerUnderTest:
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
+        self._never: dict[str, str] = {}
         self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale, end_event=End)
         self._waiting: deque[Case] = deque()
         self._done: dict[Case, Run | Exception] = {}
+
+    # -- what this runner never does, learned once a run
+
+    def needs(self, habit: str) -> None:
+        """Raise NotExercised at once if an earlier assertion of this run waited for `habit` ("split", "progress") in vain."""
+        __tracebackhide__ = True
+        if habit in self._never:
+            raise NotExercised(f"{self._never[habit]} (seen earlier in this run)")
+
+    def never_saw(self, habit: str, reason: str) -> NoReturn:
+        """Raise NotExercised with `reason`, and remember it, so that no other assertion waits for the same."""
+        __tracebackhide__ = True
+        self._never.setdefault(habit, reason)
+        raise NotExercised(reason)
 
     # -- plumbing for probes
 
