@@ -72,14 +72,6 @@ def _two_branches(program: Program) -> None:
     program.create([2], name="two").par_do(Fn("identity"), name="free").observe("free")
 
 
-@asserts("CTRL02/branches-side-by-side")
-def test_branches_side_by_side(runner: RunnerUnderTest) -> None:
-    with started(runner, _two_branches) as job:
-        job.is_held()
-        seen = job.session.observations.wait_for("free", 1, ASKED)
-        same([each.value for each in seen], [2], "what a branch brought while a bundle of another one waits", rule="P-CTL-05")
-
-
 @asserts("CTRL02/branches-both-end")
 def test_branches_both_end(runner: RunnerUnderTest) -> None:
     with started(runner, _two_branches) as job:
@@ -270,8 +262,9 @@ def test_nothing_residual(runner: RunnerUnderTest) -> None:
 
 
 def _finalizing(program: Program) -> None:
-    numbers = program.create([1, 2, 3]).par_do(Fn("finalizer", observer="final"), requests_finalization=True)
-    numbers.par_do(Fn("with_key", key="k"), PAIRS).group_by_key().observe("out")
+    """The finalizer is the first of its stage: what becomes of one behind other functions is FIN01's matter."""
+    grouped = program.create([("k", number) for number in (1, 2, 3)]).group_by_key()
+    grouped.par_do(Fn("finalizer", observer="final"), requests_finalization=True).observe("out")
 
 
 @asserts("CTRL12/not-before-the-answer")
