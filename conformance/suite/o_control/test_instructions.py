@@ -172,6 +172,7 @@ def _metrics_asked(job: Job) -> None:
 
 def progress_answered(runner: RunnerUnderTest, action: Any, rule: str, **fields: Any) -> None:
     """A held bundle whose progress requests are answered so, and the job's end. Raises NotExercised if nobody asks."""
+    runner.needs("progress of a held bundle")
     session = runner.session()
     fault = session.script.add(action, on="process_bundle_progress", times=1000, **fields)
     with started(runner, held, session=session) as job:
@@ -185,7 +186,7 @@ def progress_answered(runner: RunnerUnderTest, action: Any, rule: str, **fields:
             job.release("progress")
         ends_done(job, f"a job whose progress requests were answered so: {action}", rule)
         if not asked:
-            raise NotExercised(f"the runner did not ask a bundle for its progress in {ASKED:g} s")
+            runner.never_saw("progress of a held bundle", f"the runner did not ask a bundle for its progress in {ASKED:g} s")
 
 
 @asserts("CTRL09/odd-answers-tolerated")
@@ -213,6 +214,7 @@ def _held_groups(program: Program) -> None:
 
 def _split(runner: RunnerUnderTest, what: str, rule: str, arm: Callable[[Session], object] = lambda session: None) -> None:
     """A held bundle of eight elements, until its first split was answered; then every element came once."""
+    runner.needs("split of elements")
     session = runner.session()
     with started(runner, _held_groups, session=session) as job:
         job.is_held()
@@ -225,7 +227,7 @@ def _split(runner: RunnerUnderTest, what: str, rule: str, arm: Callable[[Session
         job.release()
         same(job.end(), "DONE", f"the end of a job with {what}", rule=rule)
         if not asked:
-            raise NotExercised(f"the runner did not ask a bundle to split in {ASKED:g} s")
+            runner.never_saw("split of elements", f"the runner did not ask a bundle to split in {ASKED:g} s")
         seen = sorted(key for key, _ in job.as_run().values("out"))
         same(seen, NUMBERS, f"the elements of a job with {what}", rule=rule)
 
