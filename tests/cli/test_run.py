@@ -99,6 +99,8 @@ def test_interrupted_run_keeps_what_finished(tmp_path: Path, program: str) -> No
         stderr=subprocess.PIPE,
         text=True,
         env=UNBUFFERED,
+        # A shell that runs this in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for line in process.stdout:
