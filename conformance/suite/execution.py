@@ -311,8 +311,9 @@ def raise_unless_done(outcome: JobOutcome, session: Session | None = None) -> No
     told = explain(outcome, own_errors=own_errors(session) if session else ())
     if told.ending is Ending.DONE:
         return
-    if session is not None and session.remote_errors:
-        raise session.remote_errors[0]
+    for error in session.remote_errors if session is not None else ():
+        if str(error) in outcome.error_text:
+            raise error
     if told.ending is Ending.DECLINED:
         rest = outcome.error_text.replace(told.feature, "").split("\n")[1:6] if told.feature else []
         raise Declined(" ".join([told.because, *(line.strip() for line in rest if line.strip())]))
