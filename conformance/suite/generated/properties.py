@@ -1,7 +1,6 @@
 """Property-based assertions: Hypothesis draws programs, the endpoint runs them, the oracle judges, and a failure is shrunk.
 
-Several programs an example: where packing gains, an example is a list of programs that share a job; a failing list shrinks to
-the one program that fails, so the result does not depend on packing.
+`drawing` says how the examples are drawn, packed and shrunk.
 """
 
 from __future__ import annotations
@@ -9,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
-from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
-from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
-from hypothesis.errors import FlakyFailure
 
 from conformance.oracle.judge import judge
 from conformance.oracle.program import Program
@@ -22,48 +17,16 @@ from conformance.suite.checks import Wrong
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.generated import functions  # noqa: F401  (registers the functions that programs name)
 from conformance.suite.generated.compile import compile_program, seen_by
+from conformance.suite.generated.drawing import every
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
-from conformance.suite.run import Run
 
 __all__ = ["check_programs", "for_all", "run_programs"]
 
 
 def for_all(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str) -> None:
-    """Every program that `programs` draws has an admissible outcome on `runner`; raises Wrong with the smallest that has not.
-
-    The same seed draws the same programs whatever the endpoint, the order of tests, and the size of packs: a pack is a slice
-    of one sequence of draws.
-    """
+    """Every program that `programs` draws has an admissible outcome on `runner`; raises Wrong with the smallest that has not."""
     __tracebackhide__ = True
-    wanted = runner.settings.examples
-    packed = min(runner.pack_size, wanted)
-
-    @hypothesis_seed(runner.settings.seed)
-    @settings(
-        max_examples=-(-wanted // packed),
-        deadline=None,
-        database=_database(runner),
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink],
-        print_blob=False,
-        report_multiple_bugs=False,
-    )
-    @given(st.lists(programs, min_size=packed, max_size=packed) if packed > 1 else programs.map(lambda program: [program]))
-    def every_program_is_admissible(drawn: list[Program]) -> None:
-        check_programs(runner, drawn, label)
-
-    try:
-        every_program_is_admissible()
-    except FlakyFailure as group:  # the runner's answer differs from run to run; what it was first is what is told
-        raise group.exceptions[0] from None
-
-
-def _database(runner: RunnerUnderTest) -> ExampleDatabase | None:
-    """Counter-examples are kept beside the results, one database a runner; without an output directory nothing is kept."""
-    if runner.settings.output is None:
-        return None
-    return DirectoryBasedExampleDatabase(f"{runner.settings.output}/examples")
+    every(runner, programs, lambda drawn: check_programs(runner, drawn, label))
 
 
 def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: str) -> None:
@@ -104,7 +67,3 @@ def _builder(program: Program) -> Callable[[Builder], None]:
         compile_program(program, into)
 
     return build
-
-
-#: For tests of this module: what run_programs gives back.
-ProgramRun = tuple[Program, Run]

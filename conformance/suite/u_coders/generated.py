@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
-from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
-from hypothesis.database import DirectoryBasedExampleDatabase
 
 from conformance.pipeline import Fn, Program, coders, encoding
 from conformance.pipeline.coders import CoderSpec
 from conformance.suite.checks import Wrong
 from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.generated.drawing import every
 from conformance.suite.run import Run
 from conformance.suite.u_coders.functions import to_json
 from conformance.wire.values import ShardedKey
@@ -86,31 +84,9 @@ def pairs(draw: st.DrawFn) -> Pairs:
 
 
 def for_all_values(runner: RunnerUnderTest) -> None:
-    """Every drawn list of KVs keeps its bytes through a GroupByKey; raises Wrong with the smallest that does not.
-
-    As many cases share a job as programs may share one; the seed decides what is drawn.
-    """
+    """Every drawn list of KVs keeps its bytes through a GroupByKey; raises Wrong with the smallest that does not."""
     __tracebackhide__ = True
-    wanted = runner.settings.examples
-    packed = min(runner.pack_size, wanted)
-    output = runner.settings.output
-
-    @hypothesis_seed(runner.settings.seed)
-    @settings(
-        max_examples=-(-wanted // packed),
-        deadline=None,
-        database=DirectoryBasedExampleDatabase(f"{output}/examples") if output else None,
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-        print_blob=False,
-        report_multiple_bugs=False,
-    )
-    @given(st.lists(pairs(), min_size=packed, max_size=packed))
-    def values_keep_their_bytes(drawn: list[Pairs]) -> None:
-        _check(runner, drawn)
-
-    values_keep_their_bytes()
+    every(runner, pairs(), lambda drawn: _check(runner, drawn))
 
 
 def _builder(drawn: Pairs) -> Callable[[Program], None]:
@@ -123,7 +99,7 @@ def _builder(drawn: Pairs) -> Callable[[Program], None]:
     return build
 
 
-def _check(runner: RunnerUnderTest, drawn: list[Pairs]) -> None:
+def _check(runner: RunnerUnderTest, drawn: Sequence[Pairs]) -> None:
     __tracebackhide__ = True
     runs: list[Run] = runner.run_builders([_builder(each) for each in drawn], label=_LABEL)
     for each, run in zip(drawn, runs, strict=True):
