@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,14 +105,15 @@ class Conductor:
             "source": entry.source,
         }
         if judged.verdict is not Verdict.NO_VERDICT:
-            result["evidence"] = self._evidence(mark, case, judged, detail)
+            command = reproduce(self.settings, leaf.id, name.partition("[")[0])
+            result["evidence"] = self._evidence(command, case, judged, detail)
         return result
 
     def _mode(self, mark: Marked) -> str:
         return next(mode for mode in self.settings.modes if mode in mark.modes)
 
-    def _evidence(self, mark: Marked, case: Case | None, judged: Judgement, detail: str) -> dict[str, Any]:
-        evidence: dict[str, Any] = {"command": reproduce(self.settings, mark.assertion), "seed": self.settings.seed}
+    def _evidence(self, command: str, case: Case | None, judged: Judgement, detail: str) -> dict[str, Any]:
+        evidence: dict[str, Any] = {"command": command, "seed": self.settings.seed}
         passed = judged.verdict is Verdict.PASS
         run = case.run if case is not None else (None if passed else self.runner.last_run)
         if case is not None:
@@ -147,11 +149,12 @@ class Conductor:
         ]
 
 
-def reproduce(settings: Settings, assertion: str) -> str:
-    """The command that asks this one assertion again."""
-    slug = assertion.partition("/")[2].replace("-", "_")
-    seed = f" --seed {settings.seed}" if settings.seed else ""
-    return f"beam-conformance run --runner {settings.runner} --leaf {assertion.partition('/')[0]} -k {slug}{seed}"
+def reproduce(settings: Settings, leaf: str, test: str = "") -> str:
+    """The command that asks one test of a leaf again, or the whole leaf."""
+    words = ["beam-conformance", "run", "--runner", settings.runner, "--leaf", leaf]
+    words += ["-k", test] if test else []
+    words += ["--seed", str(settings.seed)] if settings.seed else []
+    return shlex.join(words)
 
 
 def core_of(leaf: ledger.Leaf) -> ledger.Assertion | None:
@@ -206,7 +209,7 @@ def invariant_results(merged: Sequence[dict[str, Any]], settings: Settings) -> l
 def _invariant_line(entry: dict[str, Any], rule: invariants.Rule, leaf_id: str, settings: Settings) -> dict[str, Any]:
     leaf = ledger.load().leaf(leaf_id)
     first = entry["violations"][0] if entry["violations"] else None
-    evidence: dict[str, Any] = {"command": reproduce(settings, f"{leaf.id}/"), "checked": entry["checked"]}
+    evidence: dict[str, Any] = {"command": reproduce(settings, leaf.id), "checked": entry["checked"]}
     verdict, message = Verdict.PASS, f"held in all of {entry['checked']} looks"
     if first is not None:
         ours = "" if rule.side == "R" else "our own fault, please report it: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -162,6 +163,16 @@ def test_endpoint_that_accepts_and_never_answers(cli: Cli, tmp_path: Path, silen
     assert timeouts
     assert timeouts[0].phase == "run"
     assert "terminal state" in timeouts[0].message
+
+
+def test_the_command_in_the_evidence_asks_the_same_assertion_again(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", "--leaf", "CORE05", "--output", "a").returncode == 0
+    asked = [result for result in results.read(tmp_path / "a" / "results.jsonl").results if "/i-" not in result.assertion]
+    for result in asked[:2]:
+        words = shlex.split(result.evidence["command"])
+        assert cli(*words[1:], "--output", "b").returncode == 0
+        again = results.read(tmp_path / "b" / "results.jsonl").results
+        assert [each.assertion for each in again if "/i-" not in each.assertion] == [result.assertion]
 
 
 def test_smoke(cli: Cli) -> None:
