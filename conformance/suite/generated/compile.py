@@ -11,7 +11,7 @@ from conformance.oracle import program as language
 from conformance.oracle.analysis import Analysis, analyse
 from conformance.oracle.functions import COMBINERS
 from conformance.oracle.observed import Seen
-from conformance.pipeline import Fn, PCollection, Program, coders, state, triggers, windowing
+from conformance.pipeline import Fn, PCollection, Program, coders, state, teststream, triggers, windowing
 from conformance.pipeline.coders import CoderSpec
 from conformance.pipeline.state import StateCell
 from conformance.suite.run import Run
@@ -110,6 +110,8 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
         case language.Bounded(id_, elements, type_):
             values = [element.value for element in elements]
             made[id_] = into.create(values, coder_of(type_), [element.timestamp for element in elements], name=id_)
+        case language.Script(id_, events, type_):
+            made[id_] = into.test_stream([_event(event) for event in events] + [teststream.to_infinity()], coder_of(type_), name=id_)
         case language.ParDo(id_, source, fn, arg):
             made[id_] = made[source].par_do(Fn("program_map", fn=fn, arg=arg), result(), name=id_)
         case language.Partition(id_, source, ways):
@@ -140,6 +142,16 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
             made[source].observe(id_)
         case _:
             raise NotImplementedError(f"{type(step).__name__} is not compiled yet")
+
+
+def _event(event: language.Event) -> teststream.Event:
+    match event:
+        case language.AddElements(elements):
+            return teststream.Elements([(element.value, element.timestamp) for element in elements])
+        case language.AdvanceWatermark(to):
+            return teststream.Watermark(to)
+        case language.AdvanceProcessingTime(by):
+            return teststream.ProcessingTime(by)
 
 
 def _ops(ops: tuple[language.Op, ...]) -> list[dict[str, Any]]:
