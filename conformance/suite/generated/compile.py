@@ -111,7 +111,9 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
             values = [element.value for element in elements]
             made[id_] = into.create(values, coder_of(type_), [element.timestamp for element in elements], name=id_)
         case language.Script(id_, events, type_):
-            made[id_] = into.test_stream([_event(event) for event in events] + [teststream.to_infinity()], coder_of(type_), name=id_)
+            made[id_] = into.test_stream(
+                [_event(event) for event in events] + [teststream.to_infinity()], coder_of(type_), name=id_
+            )
         case language.ParDo(id_, source, fn, arg):
             made[id_] = made[source].par_do(Fn("program_map", fn=fn, arg=arg), result(), name=id_)
         case language.Partition(id_, source, ways):

@@ -1,0 +1,1 @@
+"""Area D: triggers, panes, lateness."""

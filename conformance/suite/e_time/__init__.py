@@ -1,0 +1,1 @@
+"""Area E: timestamps and watermarks."""

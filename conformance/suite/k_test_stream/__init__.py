@@ -1,0 +1,1 @@
+"""Area K: TestStream."""
