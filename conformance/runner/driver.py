@@ -18,10 +18,12 @@ from conformance.runner.engine_events import (
     BundleFailed,
     CancelRequested,
     Command,
+    DrainRequested,
     Event,
     Finalize,
     JobCancelled,
     JobDone,
+    JobDrained,
     JobFailed,
     Residual,
     RunBundle,
@@ -121,6 +123,13 @@ class Driver:
             return
         self._job.move(S.CANCELLING)
         self._dispatch(CancelRequested())
+
+    def drain(self) -> None:
+        """Stops the sources and lets the rest be finished (P-JOB-09)."""
+        if self._engine.finished:
+            return
+        self._job.move(S.DRAINING)
+        self._dispatch(DrainRequested())
 
     async def ended(self) -> None:
         """Waits until workers are stopped and streams closed."""
@@ -266,16 +275,17 @@ class Driver:
 
     # ---- the end
 
-    def _finish(self, command: JobDone | JobFailed | JobCancelled) -> None:
+    def _finish(self, command: JobDone | JobDrained | JobFailed | JobCancelled) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         self._spawn(self._end(command), self._closing)
 
-    async def _end(self, command: JobDone | JobFailed | JobCancelled) -> None:
+    async def _end(self, command: JobDone | JobDrained | JobFailed | JobCancelled) -> None:
         """Says how the job ended, ends Control, then StopWorker, then whatever streams are left (P-CH-11, P-ENV-03)."""
         for task in list(self._bundles):
             task.cancel()
-        self._completed = isinstance(command, JobDone)
+        self._completed = isinstance(command, JobDone | JobDrained)
+        last = S.DRAINED if isinstance(command, JobDrained) else S.DONE
         if self._completed and self._tasks:
             await asyncio.wait(set(self._tasks), timeout=GRACE)
         for task in list(self._tasks):
@@ -294,7 +304,7 @@ class Driver:
             launcher.worker.end()
         await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
         if self._completed:
-            self._job.move(S.DONE)
+            self._job.move(last)
         ends = [asyncio.ensure_future(launcher.reap(GRACE)) for launcher in launchers]
         idle = [asyncio.ensure_future(launcher.worker.idle.wait()) for launcher in launchers]
         if idle:

@@ -11,10 +11,12 @@ __all__ = [
     "BundleFailed",
     "CancelRequested",
     "Command",
+    "DrainRequested",
     "Event",
     "Finalize",
     "JobCancelled",
     "JobDone",
+    "JobDrained",
     "JobFailed",
     "Residual",
     "RunBundle",
@@ -72,11 +74,16 @@ class CancelRequested:
 
 
 @frozen
+class DrainRequested:
+    """A client drains the job: sources stop, what is there is finished (M-DRAIN-04)."""
+
+
+@frozen
 class Tick:
     """Time went by."""
 
 
-Event = Started | BundleDone | BundleFailed | CancelRequested | Tick
+Event = Started | BundleDone | BundleFailed | CancelRequested | DrainRequested | Tick
 
 
 # ---- commands
@@ -112,6 +119,11 @@ class JobDone:
 
 
 @frozen
+class JobDrained:
+    """Everything that was read is processed."""
+
+
+@frozen
 class JobFailed:
     """The job cannot be completed."""
 
@@ -123,4 +135,4 @@ class JobCancelled:
     """The job was cancelled; no answer of any running bundle counts any more."""
 
 
-Command = RunBundle | Finalize | WakeAt | JobDone | JobFailed | JobCancelled
+Command = RunBundle | Finalize | WakeAt | JobDone | JobDrained | JobFailed | JobCancelled

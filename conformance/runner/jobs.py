@@ -212,6 +212,15 @@ class JobService:
                 job.driver.cancel()
         return job_pb2.CancelJobResponse(state=job.state)
 
+    async def Drain(self, request: Any, context: Any) -> Any:
+        job = await self._job(request.job_id, context)
+        if job.driver is None and job.state not in TERMINAL:
+            text = f"{job.id} does not run yet, so there is nothing to drain; run it, or cancel it"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        if job.driver is not None and job.state == S.RUNNING:
+            job.driver.drain()
+        return job_pb2.DrainJobResponse(state=job.state)
+
     async def close(self) -> None:
         """Cancels what runs and waits for it."""
         for job in self.jobs.values():
