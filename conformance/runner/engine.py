@@ -27,7 +27,6 @@ from conformance.runner.engine_events import (
     JobDone,
     JobDrained,
     JobFailed,
-    RunBundle,
     Started,
     Tick,
     WakeAt,

@@ -6,7 +6,6 @@ Everything is pure: values in, values out. Times are milliseconds; windows, keys
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
 from typing import Any
 
 from conformance.runner import cutting
