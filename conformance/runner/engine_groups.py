@@ -115,7 +115,7 @@ class GroupRun(NodeRun):
             return
         bundle = self.context.bundle_id()
         self._asked[bundle] = (arrivals, list(questions))
-        yield RunBundle(bundle, self._merger.id, (ask(cutting.iterable_of(windows) for windows in questions.values()),))
+        yield RunBundle(bundle, self._merger.id, (ask(bundle, map(cutting.iterable_of, questions.values())),))
 
     def commit(self, done: BundleDone) -> None:
         """Applies the merges that the SDK answered; every window stands in exactly one place (P-PIPE-19)."""
@@ -146,11 +146,11 @@ class GroupRun(NodeRun):
         self._deliver()
 
 
-def ask(questions: Iterable[bytes]) -> bytes:
-    """Elements KV<nonce, question> for a stage that answers the runner's own questions; the nonce is the number."""
+def ask(bundle: str, questions: Iterable[bytes]) -> bytes:
+    """Elements KV<nonce, question> for a stage that answers the runner's own questions; no nonce comes twice in a job."""
     parts = []
     for index, question in enumerate(questions):
-        nonce = b"%d" % index
+        nonce = f"{bundle}/{index}".encode()
         parts.append(cutting.windowed_value(MIN, [b""], b"\x0f", cutting.encode_varint(len(nonce)) + nonce + question))
     return b"".join(parts)
 
@@ -162,7 +162,7 @@ def answers(context: Context, done: BundleDone, sink: str) -> Iterable[tuple[int
         for element in cut.elements(chunk):
             nonce, value = cut.key_of(element.value)
             size, at = cutting.read_varint(nonce, 0)
-            yield int(nonce[at : at + size]), value
+            yield int(nonce[at : at + size].rpartition(b"/")[2]), value
 
 
 class ViewRun(NodeRun):

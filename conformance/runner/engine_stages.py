@@ -274,7 +274,7 @@ class StageRun(NodeRun):
                 bundle = self.context.bundle_id()
                 self._mapping[bundle] = (side, windows)
                 self._mapped.setdefault(side.name, {}).update(dict.fromkeys(windows))
-                yield RunBundle(bundle, side.mapper.id, (ask(windows),))
+                yield RunBundle(bundle, side.mapper.id, (ask(bundle, windows),))
 
     def _sides_ready(self, window: bytes, unknown: dict[str, list[bytes]]) -> bool:
         ready = True
@@ -370,9 +370,16 @@ class StageRun(NodeRun):
         for timer in sorted(bundle.timers, key=lambda timer: timer.fire):
             encoded = timer.encoded(self.rules.fired_at(timer.fire, self.watermark_in))
             streams.setdefault((timer.transform, timer.family), []).append(encoded)
-        stage = self.node.truncator.id if bundle.truncating and self.node.truncator else self.id
+        stage = self.node
+        if bundle.truncating and self.node.truncator is not None:
+            stage = self.node.truncator
+        elif self.node.drained is not None and bundle.pieces and all(piece.truncated for piece in bundle.pieces):
+            stage = self.node.drained
         return RunBundle(
-            name, stage, tuple(piece.data for piece in bundle.pieces), {family: tuple(each) for family, each in streams.items()}
+            name,
+            stage.id,
+            tuple(piece.data for piece in bundle.pieces),
+            {family: tuple(each) for family, each in streams.items()},
         )
 
     def state(self, bundle: str) -> BundleState | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from conformance.runner import script, windowing
 from conformance.runner.coders_rewrite import WireCoders
 from conformance.runner.cutting import Skip
@@ -251,7 +253,14 @@ class _Planner:
         )
         transforms = {step.id: self._executable(step) for step in unit.steps}
         self._describe(node, transforms, {name: self.raw[name] for name in _ids(transforms.values())})
-        return node
+        if process is None or node.truncator is None:
+            return node
+        (left,) = node.truncator.sinks.values()
+        drained = evolve(node, id=f"{node.id}/drained", input=left, truncator=None)
+        main = next(name for name, each in process.transform.inputs.items() if each == process.main and name not in process.sides)
+        transforms[process.id].inputs[main] = left
+        self._describe(drained, transforms, {name: self.raw[name] for name in _ids(transforms.values())})
+        return evolve(node, drained=drained)
 
     def _states(self, step: Step) -> list[StateCell]:
         cells = []

@@ -138,6 +138,8 @@ class StageNode:
     split_outputs: Mapping[str, str] = field(factory=dict)
     #: Asks the SDK what is left of restrictions when the job drains (M-SDF-12); None if it does not do that.
     truncator: StageNode | None = None
+    #: This stage again, for what the truncator left: it reads another PCollection.
+    drained: StageNode | None = None
 
 
 @frozen
@@ -205,5 +207,5 @@ class Plan:
         plain = [node for node in self.nodes if isinstance(node, StageNode)]
         asked = [node.merger for node in self.nodes if isinstance(node, GroupNode)]
         asked += [side.mapper for node in plain for side in node.side_inputs]
-        asked += [node.truncator for node in plain]
+        asked += [each for node in plain for each in (node.truncator, node.drained)]
         return plain + [each for each in asked if each is not None]
