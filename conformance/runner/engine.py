@@ -18,6 +18,7 @@ from conformance.runner.cutting import CutError
 from conformance.runner.engine_events import (
     BundleDone,
     BundleFailed,
+    BundleSplit,
     CancelRequested,
     Command,
     DrainRequested,
@@ -27,6 +28,7 @@ from conformance.runner.engine_events import (
     JobDone,
     JobDrained,
     JobFailed,
+    Split,
     Started,
     Tick,
     WakeAt,
@@ -92,6 +94,11 @@ class Engine:
         owner = self._owner.get(bundle)
         return owner.state(bundle) if owner is not None else None
 
+    def estimate(self, bundle: str) -> int | None:
+        """How many elements of a running bundle are its own; None if it is not to be split."""
+        owner = self._owner.get(bundle)
+        return None if owner is None else owner.estimate(bundle)
+
     def handle(self, event: Event, now: int) -> list[Command]:
         """Takes an event at a time (ms); answers what is to be done. After the job's end, nothing."""
         if self.finished:
@@ -122,15 +129,19 @@ class Engine:
             return [Finalize(event.bundle)] if event.finalize else []
         if isinstance(event, BundleFailed):
             owner = self._owner.pop(event.bundle)
-            again = owner.retry(event.bundle)
+            again = None if event.lost else owner.retry(event.bundle)
             if again is None:
                 return self._end(JobFailed(event.error))
             self._owner[again.bundle] = owner
             return [again]
-        if isinstance(event, DrainRequested):
+        if isinstance(event, BundleSplit):
+            if event.bundle in self._owner:
+                self._owner[event.bundle].split(event)
+        elif isinstance(event, DrainRequested):
             self.context.draining = True
             for script in self._scripts:
                 script.stop()
+            return [Split(bundle) for bundle, owner in self._owner.items() if owner.reads_on(bundle)]
         elif isinstance(event, Tick):
             self._wake = None
         return []

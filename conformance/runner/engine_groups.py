@@ -7,15 +7,17 @@ of a window (M-SIDE-08).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from conformance.runner import cutting
 from conformance.runner.engine_events import BundleDone, RunBundle
 from conformance.runner.engine_nodes import MAX, MIN, Context, EngineError, NodeRun
 from conformance.runner.grouping import Arrivals, Clocks, Grouping, MergeError, Merges
-from conformance.runner.plan import GroupNode
+from conformance.runner.plan import Collection, GroupNode
+from conformance.wire.api import pipeline_pb2 as pb
 from conformance.wire.values import Pane
 
-__all__ = ["CHUNK_BYTES", "GroupRun", "ViewRun"]
+__all__ = ["CHUNK_BYTES", "GroupRun", "PaneView", "ViewRun", "answers", "ask"]
 
 #: Output chunks are cut at about this size: small enough to stream, large enough that a chunk's overhead does not show.
 CHUNK_BYTES = 1 << 20
@@ -172,8 +174,7 @@ class ViewRun(NodeRun):
         super().__init__(f"view of {collection}", context, (collection,), ())
         self._collection = context.plan.collections[collection]
         self._grouping = Grouping(self._collection, context.rules, True, self._emit)
-        self._shown: dict[bytes, list[bytes]] = {}
-        self._maps: dict[bytes, dict[bytes, list[bytes]]] = {}
+        self._view = PaneView(self._collection)
 
     def accept(self, collection: str, chunks: list[bytes]) -> None:
         arrivals = self._grouping.take(chunks, self.watermark_in, lambda value: (b"", value))
@@ -186,14 +187,38 @@ class ViewRun(NodeRun):
         return self._grouping.wake_at()
 
     def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
-        self._shown[window] = self.rules.shown_in_view(self._shown.get(window, []), values)
-        self._maps.pop(window, None)
+        accumulating = self._collection.strategy.accumulation == pb.AccumulationMode.ACCUMULATING
+        self._view = self._view.after(window, self.rules.shown_in_view(self._view.iterable(window), values, accumulating))
 
-    # ---- Side
+    @property
+    def view(self) -> PaneView:
+        """What bundles that start now see; it does not change under them (M-SIDE-09)."""
+        return self._view
 
     def ready(self, window: bytes) -> bool:
         """Whether the window has had a pane, or can no longer get its first one in time."""
-        return self.rules.side_window_ready(window in self._shown, self._grouping.certain(window), self.watermark_in)
+        return self.rules.side_window_ready(self._view.has(window), self._grouping.certain(window), self.watermark_in)
+
+
+class PaneView:
+    """The panes of a side input that are shown at one moment."""
+
+    def __init__(
+        self, collection: Collection, shown: Mapping[bytes, list[bytes]] = MappingProxyType({}), version: int = 0
+    ) -> None:
+        self._collection = collection
+        self._shown = shown
+        #: Counts changes: equal versions have equal contents.
+        self.version = version
+        self._maps: dict[bytes, dict[bytes, list[bytes]]] = {}
+
+    def after(self, window: bytes, values: list[bytes]) -> PaneView:
+        """The view with other contents of one window."""
+        return PaneView(self._collection, {**self._shown, window: values}, self.version + 1)
+
+    def has(self, window: bytes) -> bool:
+        """Whether a window has had a pane."""
+        return window in self._shown
 
     def iterable(self, window: bytes) -> list[bytes]:
         """All values of a window; none for one that nothing is in (M-SIDE-04)."""

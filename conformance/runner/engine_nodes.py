@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from attrs import define
 
-from conformance.runner.engine_events import BundleDone, RunBundle
+from conformance.runner.engine_events import BundleDone, BundleSplit, RunBundle
 from conformance.runner.plan import Add, FlattenNode, ImpulseNode, Move, Node, Plan, ScriptEvent, ScriptNode
 from conformance.runner.rules import Rules
 from conformance.runner.state import BundleState, Side
@@ -104,6 +104,17 @@ class NodeRun:
     def retry(self, bundle: str) -> RunBundle | None:
         """The failed bundle again; None when the job is to fail (M-BNDL-03, M-BNDL-04)."""
         return None
+
+    def split(self, split: BundleSplit) -> None:
+        """A running bundle gave up a part."""
+
+    def estimate(self, bundle: str) -> int | None:
+        """How many elements of a running bundle are its own; None if it is not to be split."""
+        return None
+
+    def reads_on(self, bundle: str) -> bool:
+        """Whether a running bundle reads from a source that is to stop."""
+        return False
 
     def state(self, bundle: str) -> BundleState | None:
         """The state view of a running bundle."""

@@ -18,10 +18,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from conformance.runner import cutting
-from conformance.runner.engine_events import BundleDone, Residual, RunBundle
+from conformance.runner.engine_events import BundleDone, BundleSplit, Residual, RunBundle
 from conformance.runner.engine_groups import ViewRun, answers, ask
 from conformance.runner.engine_nodes import MAX, MIN, Context, EngineError, NodeRun
 from conformance.runner.holds import Holds
@@ -57,6 +57,9 @@ class Bundle:
     truncating: bool = False
     attempts: int = 1
     holds: list[int] = field(factory=list)
+    #: What a split took away: elements from this one on, and restrictions; owed once the rest is committed (P-SPL-07).
+    cut: int | None = None
+    given: list[Residual] = field(factory=list)
 
 
 class StageRun(NodeRun):
@@ -85,6 +88,8 @@ class StageRun(NodeRun):
         self._seen: dict[tuple[bytes, bytes], None] = {}
         self._seen_ends = Holds()
         self._timers_next = False
+        #: Counts what may have made cached state stale (M-BNDL-14).
+        self._epoch = 0
         self._freed_at = MIN
         self._whole = [side for side in node.side_inputs if context.bounded(side.collection)]
         self._windowed = [side for side in node.side_inputs if not context.bounded(side.collection)]
@@ -171,7 +176,8 @@ class StageRun(NodeRun):
                 yield self._start(fresh, [], truncating=True)
         if pieces:
             self._timers_next = self.node.keyed
-            yield self._start(pieces, [])
+            for some in self._bundles(pieces):
+                yield self._start(some, [])
         elif self.node.keyed and not self.running:
             yield from self._timer_work()
 
@@ -190,6 +196,28 @@ class StageRun(NodeRun):
                     for window in self.rules.explode(element):
                         self._see(key, window)
         return pieces
+
+    def _bundles(self, pieces: list[Piece]) -> list[list[Piece]]:
+        """The input of each bundle to start; where one at a time may run the rest waits."""
+        most = self.rules.bundle_elements()
+        if most is None:
+            return [pieces]
+        single = []
+        for piece in pieces:
+            elements = [each.whole for each in self._collection.cut.elements(piece.data)]
+            single += [evolve(piece, data=each) for each in elements]
+            for _ in elements[1:]:
+                if piece.timestamp != MAX:
+                    self._open.add(piece.timestamp)
+            if not elements:
+                self._release(piece)
+        bundles = [single[at : at + most] for at in range(0, len(single), most)]
+        if self.node.keyed and bundles:
+            self._inbox = [piece for bundle in bundles[1:] for piece in bundle] + self._inbox
+            return bundles[:1]
+        if not bundles:
+            self.context.dirty = True
+        return bundles
 
     def _clock(self) -> int:
         """The clock by which delays count; a job that drains waits for nothing more."""
@@ -361,7 +389,8 @@ class StageRun(NodeRun):
     def _state(self, truncating: bool) -> BundleState:
         node = self.node.truncator if truncating else self.node
         assert node is not None
-        return BundleState(node, self.store, self.context.sides, self.context.page_bytes)
+        sides = {name: side.view for name, side in self.context.sides.items()}
+        return BundleState(node, self.store, sides, self.context.page_bytes)
 
     def _launch(self, bundle: Bundle) -> RunBundle:
         name = self.context.bundle_id()
@@ -380,7 +409,36 @@ class StageRun(NodeRun):
             stage.id,
             tuple(piece.data for piece in bundle.pieces),
             {family: tuple(each) for family, each in streams.items()},
+            f"{self.id}/{self._epoch}".encode() if stage.states else b"",
+            {(side.transform, side.name): self._side_token(side) for side in stage.side_inputs},
         )
+
+    def _side_token(self, side: SideInput) -> bytes:
+        return f"{side.collection}/{self.context.sides[side.collection].view.version}".encode()
+
+    def _elements(self, bundle: Bundle) -> list[tuple[Piece, bytes]]:
+        """The elements of a bundle in the order of its stream, each with the piece that it came in."""
+        return [(piece, each.whole) for piece in bundle.pieces for each in self._collection.cut.elements(piece.data)]
+
+    # ---- splits
+
+    def estimate(self, bundle: str) -> int | None:
+        found = self.running.get(bundle)
+        if found is None or found.truncating or not self.rules.splits(self.node.keyed, bool(found.timers)):
+            return None
+        return len(self._elements(found)) if found.cut is None else found.cut
+
+    def reads_on(self, bundle: str) -> bool:
+        return self.node.splittable and bundle in self.running and not self.running[bundle].truncating
+
+    def split(self, split: BundleSplit) -> None:
+        bundle = self.running[split.bundle]
+        first = split.first_residual
+        if first is not None:
+            if first < 0 or (bundle.cut is not None and first > bundle.cut):
+                raise EngineError(f"{split.bundle}: a split gave back elements from {first} on, after one from {bundle.cut} on")
+            bundle.cut = first
+        bundle.given += split.residuals
 
     def state(self, bundle: str) -> BundleState | None:
         return self.running[bundle].state if bundle in self.running else None
@@ -404,8 +462,13 @@ class StageRun(NodeRun):
                 self.timers.apply(family, settings, self._rebased)
                 self._freed_at = min(self._freed_at, self.watermark_in - 1)
         truncated = bool(bundle.pieces) and all(piece.truncated for piece in bundle.pieces)
-        for residual in done.residuals:
+        for residual in (*done.residuals, *bundle.given):
             self._hand_back(residual, truncated)
+        if bundle.cut is not None:
+            for piece, element in self._elements(bundle)[bundle.cut :]:
+                self._inbox.append(evolve(piece, data=element))
+                if piece.timestamp != MAX:
+                    self._open.add(piece.timestamp)
         for collection, chunks in done.outputs.items():
             if chunks:
                 self.context.deliver(collection, chunks)
@@ -440,8 +503,10 @@ class StageRun(NodeRun):
         failed = self.running.pop(bundle, None)
         if failed is None or not self.rules.retries(failed.attempts):
             return None
+        self._epoch += 1
         failed.state = self._state(failed.truncating)
         failed.attempts += 1
+        failed.cut, failed.given = None, []  # all of it is one input again (P-CTL-19)
         return self._launch(failed)
 
 

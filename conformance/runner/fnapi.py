@@ -95,6 +95,8 @@ class Worker:
         self.reconnect = reconnect
         self.provision: Any = None
         self.is_go = False
+        #: Whether the harness caches state under tokens (P-CTL-13).
+        self.caches = False
         #: Set once the harness has fetched a descriptor.
         self.fetched: dict[str, asyncio.Event] = {}
         self.connected = asyncio.Event()
@@ -144,6 +146,8 @@ class Worker:
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id
+        if self.caches:
+            _add_tokens(request.process_bundle, command)
         try:
             answer = self.ask(request)
             if not answer.done():
@@ -291,6 +295,15 @@ class Worker:
         finally:
             if not self.ending and self.bundles:
                 self.lost(f"{self.name} ended its Data stream in the middle of a bundle")
+
+
+def _add_tokens(request: Any, command: RunBundle) -> None:
+    if command.state_token:
+        token = request.cache_tokens.add(token=command.state_token)
+        token.user_state.SetInParent()
+    for (transform, side_input), value in command.side_tokens.items():
+        token = request.cache_tokens.add(token=value)
+        token.side_input.transform_id, token.side_input.side_input_id = transform, side_input
 
 
 async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:

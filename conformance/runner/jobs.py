@@ -139,7 +139,7 @@ class JobService:
             name: environments.resolve(environment, self._default_environment)
             for name, environment in request.pipeline.components.environments.items()
         }
-        plan = graph.plan(request.pipeline, resolved, self.url)
+        plan = graph.plan(request.pipeline, resolved, self.url, fusing=self._rules().fuses())
         job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, plan)
         self.jobs[job_id] = job
         self._retire()

@@ -230,7 +230,7 @@ class Rules:
         """Whether main elements may see a window of an unbounded one: it had a pane, or gets none in time any more (M-SIDE-05)."""
         return has_pane or watermark > certain
 
-    def shown_in_view(self, before: list[bytes], pane: list[bytes]) -> list[bytes]:
+    def shown_in_view(self, before: list[bytes], pane: list[bytes], accumulating: bool) -> list[bytes]:
         """What a view shows of a window after a pane: that pane, unless it brought nothing (M-SIDE-08)."""
         return pane or before
 
@@ -303,5 +303,21 @@ class Rules:
         return now >= at
 
     def retries(self, attempts: int) -> bool:
-        """Whether a bundle that failed runs again (M-BNDL-04): here never, the job fails."""
-        return False
+        """Whether a bundle that failed so often runs again (M-BNDL-04): three attempts in all, then the job fails."""
+        return attempts < 3
+
+    def splits(self, keyed: bool, timers: bool) -> bool:
+        """Whether a running bundle may be split: one key stays in one bundle, timers are never split (P-SPL-12, M-SDF-06)."""
+        return not keyed and not timers
+
+    def bundle_elements(self) -> int | None:
+        """How many elements a bundle has at most; None for as many as there are (M-BNDL-01)."""
+        return None
+
+    def fuses(self) -> bool:
+        """Whether transforms of one environment share stages (P-PIPE-09)."""
+        return True
+
+    def split_interval(self) -> float:
+        """Seconds that a bundle runs before it is asked for progress and a split; the next time comes after four times as long."""
+        return 0.3

@@ -17,7 +17,7 @@ from conformance.runner.plan import Collection, StageNode, StateCell
 from conformance.runner.rules import Rules
 from conformance.wire.api import fn_pb2
 
-__all__ = ["PAGE_BYTES", "BundleState", "Side", "SideStore", "StateRefused", "StateStore"]
+__all__ = ["PAGE_BYTES", "BundleState", "Side", "SideStore", "StateRefused", "StateStore", "View"]
 
 #: Pages of state and side inputs end behind the element that reaches this size.
 PAGE_BYTES = 1 << 20
@@ -106,7 +106,19 @@ class StateStore:
 
 
 class Side(Protocol):
-    """A side input as a bundle sees it."""
+    """A side input as bundles see it."""
+
+    @property
+    def view(self) -> View:
+        """What a bundle that starts now sees."""
+
+
+class View(Protocol):
+    """A side input as one bundle sees it."""
+
+    @property
+    def version(self) -> int:
+        """Equal versions have equal contents."""
 
     def iterable(self, window: bytes) -> list[bytes]:
         """All values of a window."""
@@ -125,6 +137,14 @@ class SideStore:
         self._iterables: dict[bytes, list[bytes]] = {}
         self._multimaps: dict[bytes, dict[bytes, list[bytes]]] = {}
         self._cut = 0
+
+    #: A bounded side input is seen once it is complete (M-SIDE-06).
+    version = 0
+
+    @property
+    def view(self) -> SideStore:
+        """Itself."""
+        return self
 
     def add(self, chunks: Iterable[bytes]) -> None:
         """Elements of a committed bundle."""
@@ -155,7 +175,7 @@ class SideStore:
 class BundleState:
     """What one bundle sees and writes. One request at a time, in the order sent (P-STATE-05)."""
 
-    def __init__(self, node: StageNode, store: StateStore, sides: Mapping[str, Side], page_bytes: int = PAGE_BYTES) -> None:
+    def __init__(self, node: StageNode, store: StateStore, sides: Mapping[str, View], page_bytes: int = PAGE_BYTES) -> None:
         self._node = node
         self._store = store
         self._sides = {(side.transform, side.name): (side, sides[side.collection]) for side in node.side_inputs}
