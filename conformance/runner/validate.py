@@ -78,8 +78,8 @@ class _Checker:
         for root in self.pipeline.root_transform_ids:
             if root not in c.transforms:
                 yield f"dangling id: root transform {root!r} is not in the components"
-        if not self.pipeline.root_transform_ids:
-            yield "empty pipeline: no root transforms"
+        if c.transforms and not self.pipeline.root_transform_ids:
+            yield "no root transforms: the pipeline has transforms, and root_transform_ids names none of them"
         yield from self._transform_ids()
         for name, collection in c.pcollections.items():
             if collection.coder_id not in c.coders:

@@ -21,6 +21,8 @@ class Executor(Protocol):
 
     def run_case(self, case: Case) -> Run: ...
 
+    def run_alone(self, case: Case) -> Run: ...
+
 
 class Case:
     """One scenario with one set of parameters.
@@ -68,9 +70,22 @@ class Case:
             self.parameters = parameters
         self.prepare()
         self.run = self._executor.run_case(self)
+        try:
+            self._resume(self.run)
+        except AssertionError:
+            if not self.run.shared:
+                raise
+            # Programs of a pack may disturb one another on the runner; a verdict is given on the program alone.
+            self._generator = None
+            self.prepare()
+            self.run = self._executor.run_alone(self)
+            self._resume(self.run)
+
+    def _resume(self, run: Run) -> None:
+        __tracebackhide__ = True
         assert self._generator is not None
         try:
-            self._generator.send(self.run)
+            self._generator.send(run)
         except StopIteration:
             return
         raise TypeError(f"{self.mark.assertion}: the scenario said `yield` twice")

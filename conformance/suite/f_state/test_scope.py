@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from conformance.pipeline import Fn, Program, coders, state, windowing
+from conformance.pipeline.state import StateCell
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing.reading import SECOND
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import same
 from conformance.suite.execution import RunnerUnderTest, raise_unless_done
 from conformance.suite.f_state.functions import counted, scripted
-from conformance.suite.f_state.reading import FAR, answers, counts, counts_by_window
+from conformance.suite.f_state.reading import FAR, answers, counts, counts_by_window, unordered
 from conformance.suite.outcomes import NotExercised
 from conformance.suite.run import Run
 
@@ -122,6 +127,43 @@ def test_survives_to_later_timers(case: Case) -> Scenario:
     same(reads, expected, "what the timers' callbacks read", rule="M-STATE-01")
 
 
+#: For each kind of state: what is written in one bundle, how it is read in another, and what that must give.
+KINDS: dict[str, tuple[StateCell, list[Any], list[Any], Any]] = {
+    "value": (state.value(coders.VARINT), [["write", 1], ["write", 300]], ["read"], 300),
+    "bag": (state.bag(coders.VARINT), [["add", 1], ["add", 300], ["add", 1]], ["read"], [1, 1, 300]),
+    "combining": (state.combining(Fn("sum"), coders.VARINT), [["add", 1], ["add", 300]], ["read"], 301),
+    "set": (state.set_(coders.STRING), [["add", "a"], ["add", "b"], ["add", "a"]], ["read"], ["a", "b"]),
+    "map": (state.map_(coders.STRING, coders.VARINT), [["put", "a", 1], ["put", "a", 2]], ["get", "a"], 2),
+    "multimap": (state.multimap(coders.STRING, coders.VARINT), [["put", "a", 1], ["put", "a", 2]], ["get", "a"], [1, 2]),
+    "ordered list": (state.ordered_list(coders.BYTES), [["add", 2, b"x"], ["add", 1, b"y"]], ["read"], [(1, b"y"), (2, b"x")]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@asserts("STATE27/each-kind-survives")
+def test_each_kind_survives(case: Case, kind: str) -> Scenario:
+    cell, writes, read, expected = KINDS[kind]
+    keyed = case.program.create([("k", 1), ("j", 2)], timestamps=[1000, 1000])
+    process = [["set", "t", FAR], ["when", ["==", ["key"], "k"], [["state", "cell", *write] for write in writes]]]
+    timer = [["when", ["==", ["key"], "k"], [["state", "cell", *read]]]]
+    scripted(case, keyed, process, timer=timer, state={"cell": cell}, timers={"t": "event"})
+    run = yield
+    found = sorted((key, unordered(reads)) for key, *_, reads in run.values("fired"))
+    same(found, [("j", []), ("k", [expected])], "what the timers' callbacks read", rule="M-STATE-07")
+
+
+@asserts("STATE27/clear-then-add-survives")
+def test_clear_then_add_survives(case: Case) -> Scenario:
+    # a runner that applies clears last, when the bundle commits, shows it only to later bundles
+    keyed = case.program.create([("k", 1)], timestamps=[1000])
+    cells = {"bag": state.bag(coders.VARINT), "value": state.value(coders.VARINT)}
+    process = [["state", "bag", "add", 1], ["state", "bag", "clear"], ["state", "bag", "add", 2], ["state", "value", "write", 3]]
+    timer = [["state", "bag", "read"], ["state", "value", "read"]]
+    scripted(case, keyed, [*process, ["set", "t", FAR]], timer=timer, state=cells, timers={"t": "event"})
+    run = yield
+    same([reads for *_, reads in run.values("fired")], [[[2], 3]], "bag and value in a later bundle", rule="P-STATE-05")
+
+
 @asserts("STATE28/failed-bundle-leaves-nothing")
 def test_failed_bundle_leaves_nothing(runner: RunnerUnderTest) -> None:
     session = runner.session()
@@ -138,7 +180,7 @@ def test_failed_bundle_leaves_nothing(runner: RunnerUnderTest) -> None:
         raise NotExercised("no bundle of the stateful transform ran, so none could fail")
     if outcome.state == "FAILED":
         raise NotExercised("this runner fails the job with its first failed bundle (M-BNDL-04), so nothing runs again")
-    raise_unless_done(outcome)
+    raise_unless_done(outcome, session)
     same(counts(run), {"k": [1, 2, 3, 4]}, "elements counted", rule="M-STATE-07")
 
 

@@ -195,7 +195,7 @@ def test_after_grouping(case: Case) -> Scenario:
     pairs = [(f"k{number % 3}", number) for number in range(9)]
     grouped = case.program.create(pairs, timestamps=9 * [1000], window=TEN).group_by_key()
     flat = grouped.par_do(Fn("ungroup"), PAIRS)
-    scripted(case, flat, [["set", "t", ["window_end"], ["str", ["val"]], 9999]], timers={"t": "event"})
+    scripted(case, flat, [["set", "t", 9000, ["str", ["val"]]]], timers={"t": "event"})
     run = yield
     found = [(key, tag) for key, tag, _ in firings(run)]
     same_multiset(found, [(key, str(number)) for key, number in pairs], "keys and tags of firings", rule="M-TIMER-01")

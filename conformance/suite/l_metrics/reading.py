@@ -164,14 +164,14 @@ def transform_of(collection: PCollection) -> str:
     return next(key for key, transform in found.items() if collection.id in transform.outputs.values())
 
 
-def user(infos: Iterable[Any], kind: str, name: str, transform: str = "", namespace: str = NAMESPACE) -> list[Any]:
-    """The entries of one user metric; of every transform if none is named."""
+def user(infos: Iterable[Any], kind: str, name: str, transform: str = "", namespace: str = "") -> list[Any]:
+    """The entries of one user metric; of every transform and namespace unless they are named."""
     return [
         info
         for info in infos
         if info.urn == USER[kind]
         and info.labels.get("NAME") == name
-        and info.labels.get("NAMESPACE") == namespace
+        and (not namespace or info.labels.get("NAMESPACE") == namespace)
         and (not transform or info.labels.get("PTRANSFORM") == transform)
     ]
 

@@ -86,6 +86,8 @@ def test_endpoints(case: Case) -> Scenario:
         event.worker_id: event.message
         for event in run.transcript.events("pool", "StartWorker", "R->S", kind="StartWorkerRequest")
     }
+    if not started:
+        raise NotExercised("the pool started no worker")
     for worker in run.session.workers:
         info, request = worker.provision, started[worker.worker_id]
         for name in ("control_endpoint", "logging_endpoint", "artifact_endpoint"):

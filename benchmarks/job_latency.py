@@ -1,0 +1,58 @@
+"""Median time of a job Impulse → ParDo → GroupByKey → ParDo, from Prepare to DONE seen, on several endpoints in turn."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from contextlib import ExitStack
+
+from conformance.endpoints import Endpoint, JobClient, open_endpoint
+from conformance.endpoints.job import Wants
+from conformance.harness import Session
+from conformance.pipeline import Program
+
+
+def one_job(client: JobClient, endpoint: Endpoint) -> float:
+    """Seconds from before Prepare to the terminal state. Raises RuntimeError if the job did not end DONE with its element."""
+    session = Session()
+    program = Program("latency")
+    program.create([("key", 1), ("key", 2)]).group_by_key().observe("out")
+    pipeline = program.build(session.environment())
+    started = time.perf_counter()
+    outcome = client.run_job(
+        pipeline, options=dict(endpoint.profile.options), transcript=session.transcript, wants=Wants(metrics=False)
+    )
+    seconds = time.perf_counter() - started
+    seen = session.observations["out"]
+    session.close()
+    if not outcome.done or len(seen) != 1:
+        raise RuntimeError(f"{endpoint.address}: {outcome.state} {outcome.error_text}, {len(seen)} groups")
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoints", nargs="+", default=["reference", "prism", "python"])
+    parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--warm-up", type=int, default=5)
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        endpoints = [stack.enter_context(open_endpoint(address, progress=print)) for address in arguments.endpoints]
+        clients = [stack.enter_context(JobClient(endpoint)) for endpoint in endpoints]
+        times: list[list[float]] = [[] for _ in endpoints]
+        for turn in range(arguments.warm_up + arguments.jobs):
+            for index, (client, endpoint) in enumerate(zip(clients, endpoints, strict=True)):
+                seconds = one_job(client, endpoint)
+                if turn >= arguments.warm_up:
+                    times[index].append(seconds)
+        base = statistics.median(times[0])
+        print(f"{'endpoint':32} {'median ms':>10} {'p95 ms':>8} {'to ' + str(endpoints[0].address):>14}")
+        for endpoint, found in zip(endpoints, times, strict=True):
+            median = statistics.median(found)
+            p95 = sorted(found)[int(len(found) * 0.95) - 1]
+            print(f"{endpoint.address!s:32} {median * 1000:10.1f} {p95 * 1000:8.1f} {median / base:14.2f}")
+
+
+if __name__ == "__main__":
+    main()

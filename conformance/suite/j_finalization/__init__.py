@@ -1,0 +1,1 @@
+"""Area J: bundle finalization."""
