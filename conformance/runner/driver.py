@@ -181,13 +181,15 @@ class Driver:
         stage = self._stages[command.stage]
         worker = self._launchers[stage.environment].worker
         self._workers_of[command.bundle] = worker
-        tending = asyncio.get_running_loop().call_later(
-            self._rules.split_interval(), lambda: self._spawn(self._tend(command.bundle, worker), self._tasks)
-        )
+        tending: asyncio.TimerHandle | None = None
         try:
             await self._starting[stage.environment]
-            response, bundle = await worker.process(command, stage)
-            await self._splits_settled(command.bundle)
+            async with worker.slots:
+                tending = asyncio.get_running_loop().call_later(
+                    self._rules.split_interval(), lambda: self._spawn(self._tend(command.bundle, worker), self._tasks)
+                )
+                response, bundle = await worker.process(command, stage)
+                await self._splits_settled(command.bundle)
         except BundleError as error:
             self._failed.add(self._progress.pop(command.bundle, ()))
             text = f"{command.bundle} of {stage.id} failed: {error}"
@@ -214,16 +216,20 @@ class Driver:
                 )
             )
         finally:
-            tending.cancel()
+            if tending is not None:
+                tending.cancel()
 
     async def _tend(self, bundle: str, worker: Worker) -> None:
         """Asks a bundle that takes long for its progress, and to give up half of what it has left, until it gives nothing more."""
         interval = self._rules.split_interval()
+        empty = 0
         while bundle in worker.bundles:
             if _reports_progress(self._plan, worker):
                 await self._ask_progress(bundle, worker)
             draining = self._engine.context.draining
-            if not await self._split(bundle, 0.0 if draining else 0.5) and not draining:
+            if not await self._split(bundle, 0.0 if draining else 0.5):
+                empty += 1
+            if empty >= self._rules.split_attempts() and not draining:
                 return
             interval = max(interval * 4, 0.05)
             await asyncio.sleep(interval)
@@ -292,12 +298,15 @@ class Driver:
 
     async def _look_up(self, worker: Worker, data: dict[str, bytes], table: MetricTable) -> None:
         """Asks once for each short id that is new on this worker (P-MET-03)."""
-        unknown = [short for short in data if short not in worker.short_ids]
+        unknown = [short for short in data if short not in worker.short_ids and short not in worker.asked_ids]
         if unknown:
             request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
             request.monitoring_infos.monitoring_info_id.extend(unknown)
+            answer = worker.ask(request)
+            worker.asked_ids.update(dict.fromkeys(unknown, answer))
+        for answer in {worker.asked_ids[short] for short in data if short in worker.asked_ids}:
             try:
-                response = await worker.ask(request)
+                response = await answer
             except WorkerLost:
                 return
             worker.short_ids.update(response.monitoring_infos.monitoring_info)

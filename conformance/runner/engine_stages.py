@@ -426,7 +426,8 @@ class StageRun(NodeRun):
         found = self.running.get(bundle)
         if found is None or found.truncating or not self.rules.splits(self.node.keyed, bool(found.timers)):
             return None
-        return len(self._elements(found)) if found.cut is None else found.cut
+        own = len(self._elements(found)) if found.cut is None else found.cut
+        return own if own > 1 or self.node.splittable else None  # one plain element has no part to give
 
     def reads_on(self, bundle: str) -> bool:
         return self.node.splittable and bundle in self.running and not self.running[bundle].truncating

@@ -25,6 +25,8 @@ MESSAGE_BYTES = 4 << 20
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
+#: Bundles that run at a time on one worker; beyond some dozens more of them only wait longer for their answers to be read.
+BUNDLES_AT_ONCE = 64
 GO_SDK = "beam:version:sdk_base:go"
 
 
@@ -109,6 +111,10 @@ class Worker:
         self.data_out: asyncio.Queue[Any] = asyncio.Queue()
         self.bundles: dict[str, BundleIO] = {}
         self.short_ids: dict[str, Any] = {}
+        #: Short ids that were asked for, and the answer.
+        self.asked_ids: dict[str, asyncio.Future[Any]] = {}
+        #: Lets so many bundles at a time run here.
+        self.slots = asyncio.Semaphore(BUNDLES_AT_ONCE)
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._questions = 0
         self._control: object | None = None

@@ -318,6 +318,10 @@ class Rules:
         """Whether transforms of one environment share stages (P-PIPE-09)."""
         return True
 
+    def split_attempts(self) -> int:
+        """After how many empty answers a bundle is not asked for a split any more (P-SPL-03)."""
+        return 1
+
     def split_interval(self) -> float:
         """Seconds that a bundle runs before it is asked for progress and a split; the next time comes after four times as long."""
         return 0.3

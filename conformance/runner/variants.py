@@ -37,6 +37,9 @@ class EagerSplits(Rules):
     def split_interval(self) -> float:
         return 0.0
 
+    def split_attempts(self) -> int:
+        return 10
+
 
 class NoRetries(Rules):
     """The first failed bundle fails the job (M-BNDL-04)."""
