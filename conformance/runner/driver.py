@@ -223,7 +223,7 @@ class Driver:
         """Asks a bundle that takes long for its progress, and to give up half of what it has left, until it gives nothing more."""
         interval = self._rules.split_interval()
         empty = 0
-        while bundle in worker.bundles:
+        while worker.unanswered(bundle):
             if _reports_progress(self._plan, worker):
                 await self._ask_progress(bundle, worker)
             draining = self._engine.context.draining
@@ -237,7 +237,7 @@ class Driver:
     async def _split(self, bundle: str, fraction: float) -> bool:
         """Asks a running bundle to give up a part of what it has left; whether it did. An empty answer or an error is a no (P-SPL-03)."""
         worker, estimate = self._workers_of.get(bundle), self._engine.estimate(bundle)
-        if worker is None or not estimate or bundle not in worker.bundles or bundle in self._splitting:
+        if worker is None or not estimate or not worker.unanswered(bundle) or bundle in self._splitting:
             return False
         asking = self._splitting[bundle] = asyncio.ensure_future(self._ask_split(bundle, worker, fraction, estimate))
         try:
@@ -318,7 +318,7 @@ class Driver:
             asking = [
                 asyncio.ensure_future(self._ask_progress(bundle, worker))
                 for bundle, worker in self._workers_of.items()
-                if bundle in worker.bundles and worker.connected.is_set() and _reports_progress(self._plan, worker)
+                if worker.unanswered(bundle) and worker.connected.is_set() and _reports_progress(self._plan, worker)
             ]
             if asking:
                 await asyncio.wait(asking, timeout=PROGRESS_WAIT)

@@ -136,6 +136,10 @@ class Worker:
         self.control_out.put_nowait(request)
         return future
 
+    def unanswered(self, bundle: str) -> bool:
+        """Whether a bundle was sent and its answer has not come; only such may be asked about (P-CTL-24)."""
+        return bundle in self._answers and bundle in self.bundles
+
     def question_id(self) -> str:
         """A fresh id for an instruction that is not a bundle."""
         self._questions += 1
