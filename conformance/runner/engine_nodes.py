@@ -167,20 +167,21 @@ class ScriptRun(NodeRun):
         self._events: deque[ScriptEvent] = deque(node.events)
         self._marks = dict.fromkeys(self.outputs, MIN)
         self.played = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether all is played."""
-        return not self._events
+        #: All is played, its end too: that is one more event, so that the last one takes effect before it (M-TS-01, M-TS-05).
+        self.complete = False
 
     def stop(self) -> None:
         """The job drains: nothing more is read (M-DRAIN-04)."""
         self._events.clear()
+        self.complete = True
 
     def play(self) -> None:
-        """The next event takes effect."""
-        event = self._events.popleft()
+        """The next event takes effect, or the end."""
         self.played += 1
+        if not self._events:
+            self.complete = True
+            return
+        event = self._events.popleft()
         if isinstance(event, Add):
             self.context.deliver(event.collection, list(event.chunks))
         elif isinstance(event, Move):
@@ -190,7 +191,6 @@ class ScriptRun(NodeRun):
 
     def refresh(self) -> None:
         for collection, mark in self._marks.items():
-            # behind the last event all watermarks are at the end (M-TS-05)
             self.context.watermarks[collection] = MAX if self.complete else mark
         self.watermark_out = MAX if self.complete else min(self._marks.values(), default=MIN)
 

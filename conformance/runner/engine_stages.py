@@ -269,12 +269,11 @@ class StageRun(NodeRun):
             return pieces
         if all(self.context.bounded(each) for each in self.node.split_outputs.values()):
             return [Piece(piece.data, piece.timestamp, piece.hold, True) for piece in pieces]
-        kept = [piece for piece in pieces if piece.truncated]
         for piece in pieces:
             if not piece.truncated:
                 self._release(piece)
-        self.context.dirty = True
-        return kept
+                self.context.dirty = True
+        return [piece for piece in pieces if piece.truncated]
 
     def _release(self, piece: Piece) -> None:
         if piece.timestamp != MAX:

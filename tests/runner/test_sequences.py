@@ -114,6 +114,9 @@ def sequence(table: list[tuple[teststream.Event, list[tuple[Any, ...]]]], **opti
     assign = options.pop("assign", session if options["window_fn"].merging else fixed)
     ran = Sequence([event for event, _ in table], assign, **options)
     steps = ran.steps + [[]] * (len(table) - len(ran.steps))
+    at_the_end = steps[len(table) :]
+    del steps[len(table) :]
+    assert not any(at_the_end), f"behind the last event: {at_the_end}"
     for number, ((event, expected), seen) in enumerate(zip(table, steps, strict=True)):
         flat = [(values, *pane, window, timestamp) for values, pane, window, timestamp in seen]
         assert [each[: len(want)] for each, want in zip(flat, expected, strict=False)] == expected, (

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from conformance.harness import invariants
+from conformance.harness.capabilities import DEFAULT
+from conformance.harness.session import Session
 from conformance.pipeline import Fn, Program, coders, triggers, windowing
 from conformance.pipeline import state as cells
 from conformance.pipeline.teststream import Elements, ProcessingTime, Watermark
+from conformance.wire import urns
 from conformance.wire.api import job_pb2
 from conformance.wire.values import IntervalWindow, Timing
 from tests.runner.conftest import TIMEOUT
@@ -259,7 +262,14 @@ def test_a_watermark_estimator_lets_panes_out_while_the_source_goes_on(ran):
     assert [timing for _, timing, *_ in panes(session)] == ["ON_TIME"] * 3
 
 
-def test_drain_truncates_and_finishes(client, session):
+@pytest.mark.parametrize("truncates", [True, False])
+def test_drain_truncates_and_finishes(client, truncates):
+    declared = DEFAULT if truncates else DEFAULT - {urns.Transform.TRUNCATE_SIZED_RESTRICTION}
+    with Session(capabilities=declared) as session:
+        drained(client, session)
+
+
+def drained(client, session):
     program = Program()
     made = program.create([1_000_000]).par_do(
         Fn("range", step=1, every=5, delay=20, estimator=True, truncate=3),
