@@ -25,6 +25,8 @@ MESSAGE_BYTES = 4 << 20
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
+#: Bundles that run at a time on one worker; beyond some dozens more of them only wait longer for their answers to be read.
+BUNDLES_AT_ONCE = 64
 GO_SDK = "beam:version:sdk_base:go"
 
 
@@ -95,6 +97,8 @@ class Worker:
         self.reconnect = reconnect
         self.provision: Any = None
         self.is_go = False
+        #: Whether the harness caches state under tokens (P-CTL-13).
+        self.caches = False
         #: Set once the harness has fetched a descriptor.
         self.fetched: dict[str, asyncio.Event] = {}
         self.connected = asyncio.Event()
@@ -107,6 +111,10 @@ class Worker:
         self.data_out: asyncio.Queue[Any] = asyncio.Queue()
         self.bundles: dict[str, BundleIO] = {}
         self.short_ids: dict[str, Any] = {}
+        #: Short ids that were asked for, and the answer.
+        self.asked_ids: dict[str, asyncio.Future[Any]] = {}
+        #: Lets so many bundles at a time run here.
+        self.slots = asyncio.Semaphore(BUNDLES_AT_ONCE)
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._questions = 0
         self._control: object | None = None
@@ -128,6 +136,10 @@ class Worker:
         self.control_out.put_nowait(request)
         return future
 
+    def unanswered(self, bundle: str) -> bool:
+        """Whether a bundle was sent and its answer has not come; only such may be asked about (P-CTL-24)."""
+        return bundle in self._answers and bundle in self.bundles
+
     def question_id(self) -> str:
         """A fresh id for an instruction that is not a bundle."""
         self._questions += 1
@@ -144,6 +156,8 @@ class Worker:
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id
+        if self.caches:
+            _add_tokens(request.process_bundle, command)
         try:
             answer = self.ask(request)
             if not answer.done():
@@ -291,6 +305,15 @@ class Worker:
         finally:
             if not self.ending and self.bundles:
                 self.lost(f"{self.name} ended its Data stream in the middle of a bundle")
+
+
+def _add_tokens(request: Any, command: RunBundle) -> None:
+    if command.state_token:
+        token = request.cache_tokens.add(token=command.state_token)
+        token.user_state.SetInParent()
+    for (transform, side_input), value in command.side_tokens.items():
+        token = request.cache_tokens.add(token=value)
+        token.side_input.transform_id, token.side_input.side_input_id = transform, side_input
 
 
 async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:

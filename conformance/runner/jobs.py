@@ -139,7 +139,7 @@ class JobService:
             name: environments.resolve(environment, self._default_environment)
             for name, environment in request.pipeline.components.environments.items()
         }
-        plan = graph.plan(request.pipeline, resolved, self.url)
+        plan = graph.plan(request.pipeline, resolved, self.url, fusing=self._rules().fuses())
         job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, plan)
         self.jobs[job_id] = job
         self._retire()
@@ -211,6 +211,15 @@ class JobService:
             else:
                 job.driver.cancel()
         return job_pb2.CancelJobResponse(state=job.state)
+
+    async def Drain(self, request: Any, context: Any) -> Any:
+        job = await self._job(request.job_id, context)
+        if job.driver is None and job.state not in TERMINAL:
+            text = f"{job.id} does not run yet, so there is nothing to drain; run it, or cancel it"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        if job.driver is not None and job.state == S.RUNNING:
+            job.driver.drain()
+        return job_pb2.DrainJobResponse(state=job.state)
 
     async def close(self) -> None:
         """Cancels what runs and waits for it."""

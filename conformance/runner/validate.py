@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from conformance.runner import environments
+from conformance.runner import environments, script
 from conformance.runner.cutting import KNOWN_CODERS
 from conformance.runner.expand import DELEGATED, IDENTITIES, NATIVE, PAR_DO_LIKE, Leaf, leaves
 from conformance.wire import urns
@@ -205,7 +205,11 @@ class _Checker:
     def _leaf(self, leaf: Leaf) -> Iterator[str]:
         transform, urn = leaf.transform, leaf.transform.spec.urn
         if urn == T.TEST_STREAM:
-            yield f"{urn}: transform {leaf.id!r}; this runner does not run TestStream"
+            payload = pb.TestStreamPayload.FromString(transform.spec.payload)
+            problem = "it must have no input and some output" if transform.inputs or not transform.outputs else None
+            problem = problem or script.problem(payload, transform.outputs, self.components.coders)
+            if problem:
+                yield f"{urn}: transform {leaf.id!r}: {problem}"
         elif urn == T.IMPULSE:
             if transform.inputs or len(transform.outputs) != 1:
                 yield f"{urn}: transform {leaf.id!r} must have no input and one output"

@@ -91,7 +91,7 @@ def test_unknown_jobs_are_not_found(client, method, request_type):
 
 def test_unknown_preparations_and_drain(client):
     assert code_of(client.jobs.Run, job_pb2.RunJobRequest(preparation_id="nobody")) == grpc.StatusCode.NOT_FOUND
-    assert code_of(client.jobs.Drain, job_pb2.DrainJobRequest(job_id="nobody")) == grpc.StatusCode.UNIMPLEMENTED
+    assert code_of(client.jobs.Drain, job_pb2.DrainJobRequest(job_id="nobody")) == grpc.StatusCode.NOT_FOUND
 
 
 def test_refusals_tell_every_reason(client, session):
