@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
+from conformance.runner import bulk
+from conformance.runner.bulk import PairCutter, Run
 from conformance.wire import timestamps, urns
 from conformance.wire.values import NO_FIRING, Pane, Timing
 
@@ -30,6 +32,7 @@ __all__ = [
     "interval_window",
     "iterable_end",
     "iterable_of",
+    "pair_cutter",
     "read_interval",
     "read_varint",
     "skipper",
@@ -191,6 +194,34 @@ def skipper(coder_id: str, coders: Mapping[str, Any]) -> Skip:
     return build([skipper(component, coders) for component in coder.component_coder_ids])
 
 
+#: Patterns (see `bulk`) of the coders in whose layout nothing repeats.
+_PATTERNS: Mapping[str, Callable[[list[bytes | None]], bytes | None]] = {
+    urns.Coder.BYTES: lambda _: bulk.PREFIXED,
+    urns.Coder.STRING_UTF8: lambda _: bulk.PREFIXED,
+    urns.Coder.LENGTH_PREFIX: lambda _: bulk.PREFIXED,
+    urns.Coder.BOOL: lambda _: bulk.fixed(1),
+    urns.Coder.VARINT: lambda _: bulk.VARINT,
+    urns.Coder.DOUBLE: lambda _: bulk.fixed(8),
+    urns.Coder.KV: bulk.sequence,
+    urns.Coder.SHARDED_KEY: lambda parts: bulk.sequence([bulk.PREFIXED, *parts]),
+    urns.Coder.GLOBAL_WINDOW: lambda _: b"",
+    urns.Coder.INTERVAL_WINDOW: lambda _: bulk.fixed(8) + bulk.VARINT,
+    urns.Coder.CUSTOM_WINDOW: lambda parts: bulk.sequence([bulk.fixed(8), *parts]),
+}
+
+
+def _pattern(coder_id: str, coders: Mapping[str, Any]) -> bytes | None:
+    coder = coders[coder_id]
+    make = _PATTERNS.get(coder.spec.urn)
+    return None if make is None else make([_pattern(component, coders) for component in coder.component_coder_ids])
+
+
+def pair_cutter(key: str, value: str, window: str, coders: Mapping[str, Any]) -> PairCutter | None:
+    """How to cut many pairs of two wire coders at once; None if one of them has no pattern."""
+    patterns = [pattern for each in (key, value, window) if (pattern := _pattern(each, coders)) is not None]
+    return PairCutter(*patterns) if len(patterns) == 3 else None
+
+
 def iterable_of(parts: list[bytes]) -> bytes:
     """The known-length iterable of encoded members."""
     return _INT32.pack(len(parts)) + b"".join(parts)
@@ -253,6 +284,11 @@ class WindowedCut:
     element: Skip
     window: Skip
     key: Skip | None = None
+    pairs: PairCutter | None = None
+
+    def runs(self, data: bytes) -> list[Run] | None:
+        """A chunk of KVs in one window each as runs of pairs, at once; None if it has to go by `elements`."""
+        return self.pairs.runs(data) if self.pairs is not None else None
 
     def elements(self, data: bytes) -> Iterator[Element]:
         """The elements of a chunk in order. Raises CutError if they do not fill it exactly."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from attrs import define, field
 
 from conformance.runner import cutting
+from conformance.runner.bulk import Run
+from conformance.runner.cutting import Element
 from conformance.runner.plan import Collection
 from conformance.runner.rules import Rules
 
@@ -32,6 +35,10 @@ class Cell:
         elif timestamp > self.latest:
             self.latest = timestamp
         self.values.append(value)
+
+    def extend(self, timestamp: int, values: list[bytes]) -> None:
+        self.add(timestamp, values[0])
+        self.values += values[1:]
 
     def absorb(self, other: Cell) -> None:
         if not self.values:
@@ -62,6 +69,10 @@ class Grouping:
         rules, strategy, cut = self._rules, self._strategy, self._collection.cut
         dropped: dict[bytes, bool] = {}
         for chunk in chunks:
+            runs = cut.runs(chunk)
+            if runs is not None:
+                self._add_runs(runs, watermark)
+                continue
             for element in cut.elements(chunk):
                 key, value = cut.key_of(element.value)
                 windows = self._cells.setdefault(rules.group_key(key), {})
@@ -76,6 +87,22 @@ class Grouping:
                     if cell is None:
                         cell = windows[window] = Cell()
                     cell.add(element.timestamp, value)
+
+    def _add_runs(self, runs: Iterable[Run], watermark: int) -> None:
+        """The same for pairs that came cut and have one window each: a key at a time."""
+        rules, strategy = self._rules, self._strategy
+        for run in runs:
+            shown = rules.explode(Element(run.timestamp, (run.window,), b"", b"", b""))
+            expiries = [rules.expiry(rules.window_max(strategy.windows, window), strategy.allowed_lateness) for window in shown]
+            windows = [window for window, at in zip(shown, expiries, strict=True) if not rules.is_dropped(at, watermark)]
+            self.dropped += (len(shown) - len(windows)) * len(run.pairs)
+            by_key: defaultdict[bytes, list[bytes]] = defaultdict(list)
+            for key, value in run.pairs:
+                by_key[key].append(value)
+            for key, values in by_key.items():
+                cells = self._cells.setdefault(rules.group_key(key), {})
+                for window in windows:
+                    cells.setdefault(window, Cell()).extend(run.timestamp, values)
 
     def to_merge(self) -> Mapping[bytes, list[bytes]]:
         """Keys with more than one window."""
