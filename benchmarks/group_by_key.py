@@ -63,7 +63,8 @@ def one_job(url: str, count: int) -> float:
     state = result.wait_until_finish()
     seconds = time.perf_counter() - started
     counters = {
-        each.key.metric.name: each.result for each in result.metrics().query(MetricsFilter().with_namespace("group_by_key"))["counters"]
+        each.key.metric.name: each.result
+        for each in result.metrics().query(MetricsFilter().with_namespace("group_by_key"))["counters"]
     }
     if state != "DONE" or counters != {"keys": min(KEYS, count), "values": count}:
         raise RuntimeError(f"{url}: {state}, {counters}")

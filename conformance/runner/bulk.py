@@ -9,7 +9,8 @@ matches whose lengths add up to the chunk leave no gap, so each starts where the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -18,12 +19,12 @@ from attrs import frozen
 
 from conformance.wire import timestamps
 
-__all__ = ["LEAST", "PREFIXED", "VARINT", "PairCutter", "Run", "fixed", "sequence"]
+__all__ = ["LEAST", "PREFIXED", "VARINT", "Chunk", "PairCutter", "Run", "fixed", "sequence"]
 
 #: Chunks below this many bytes are not worth an expression.
 LEAST = 2048
 #: Patterns of nested encodings.
-VARINT = rb"[\x80-\xff]*[\x00-\x7f]"
+VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
 PREFIXED = b"(?:" + b"|".join(re.escape(bytes((size,))) + b".{%d}" % size for size in range(128)) + b")"
 _PANE = rb"(?:[\x00-\x0f]|[\x10-\x1f]" + VARINT + rb"|[\x20-\x2f](?:" + VARINT + b"){2})"
 _TIMESTAMP = b".{8}"
@@ -44,11 +45,17 @@ def sequence(parts: Iterable[bytes | None]) -> bytes | None:
 
 
 class Run(NamedTuple):
-    """Pairs that have the same timestamp and window (encoded), in their order."""
+    """Pairs that have the same timestamp and window (encoded): values by key, in their order."""
 
     timestamp: int
     window: bytes
-    pairs: list[tuple[bytes, bytes]]
+    groups: Mapping[bytes, list[bytes]]
+
+
+class Chunk(bytes):
+    """A chunk with its runs, cut as it came in: while the worker still makes the rest of the bundle."""
+
+    runs: list[Run]
 
 
 @lru_cache(maxsize=256)
@@ -64,8 +71,19 @@ class PairCutter:
     value: bytes
     window: bytes
 
+    def cut(self, data: bytes) -> bytes:
+        """The same bytes; with their runs, if they have any."""
+        found = self.runs(data)
+        if found is None:
+            return data
+        chunk = Chunk(data)
+        chunk.runs = found
+        return chunk
+
     def runs(self, chunk: bytes) -> list[Run] | None:
         """The pairs of a chunk; None if it has to be cut element by element."""
+        if isinstance(chunk, Chunk):
+            return chunk.runs
         if len(chunk) < LEAST:
             return None
         pair = b"(" + self.key + b")(" + self.value + b")"
@@ -86,15 +104,18 @@ class PairCutter:
         elements = element.findall(chunk)
         if _length(elements) != len(chunk):
             return None
-        by_head: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        by_head: defaultdict[bytes, list[tuple[bytes, bytes]]] = defaultdict(list)
         for head, key, value in elements:
-            by_head.setdefault(head, []).append((key, value))
+            by_head[head].append((key, value))
         return [self._run(head, pairs) for head, pairs in by_head.items()]
 
     def _run(self, head: bytes, pairs: list[tuple[bytes, bytes]]) -> Run:
         match = _compiled(_TIMESTAMP + _ONE_WINDOW + b"(" + self.window + b")").match(head)
         assert match is not None
-        return Run(timestamps.decode_timestamp(head), match[1], pairs)
+        groups: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for key, value in pairs:
+            groups[key].append(value)
+        return Run(timestamps.decode_timestamp(head), match[1], groups)
 
 
 def _length(found: Iterable[tuple[bytes, ...]]) -> int:

@@ -32,7 +32,7 @@ from conformance.runner.engine_events import (
 from conformance.runner.fnapi import GO_SDK, BundleError, FnApi, Worker, WorkerLost
 from conformance.runner.metrics import MetricTable
 from conformance.runner.options import Options
-from conformance.runner.plan import Plan
+from conformance.runner.plan import GroupNode, Plan
 from conformance.runner.provision import provision_info
 from conformance.runner.rules import Rules
 from conformance.runner.workers import Launcher
@@ -86,10 +86,13 @@ class Driver:
         self._workers_of: dict[str, Worker] = {}
         self._stopped = asyncio.Event()
         self._completed = False
+        grouped = (job.plan.collections[node.input] for node in job.plan.nodes if isinstance(node, GroupNode))
+        cutters = {collection.id: collection.cut.pairs for collection in grouped if collection.cut.pairs is not None}
         for number, (environment_id, environment) in enumerate(job.plan.environments.items(), 1):
             worker = Worker(f"{job.id}-worker-{number}", environment_id, job.plan.descriptors, self._engine.state, self._log)
             dependencies = artifacts.staged(job.id, environment_id, environment)
             worker.provision = provision_info(url, job, dependencies)
+            worker.cutters = cutters
             worker.is_go = any(each.startswith(GO_SDK) for each in environment.capabilities)
             fnapi.workers[worker.id] = worker
             self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout)

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from conformance.runner.bulk import PairCutter
 from conformance.runner.engine_events import Family, RunBundle
 from conformance.runner.plan import StageNode
 from conformance.runner.state import BundleState
@@ -39,8 +40,9 @@ class WorkerLost(Exception):
 class BundleIO:
     """The streams of one bundle in flight."""
 
-    def __init__(self, command: RunBundle, node: StageNode) -> None:
+    def __init__(self, command: RunBundle, node: StageNode, cutters: Mapping[str, PairCutter]) -> None:
         self.node = node
+        self.cutters = cutters
         self.outputs: dict[str, list[bytes]] = {collection: [] for collection in node.sinks.values()}
         self.timers: dict[Family, list[bytes]] = {(family.transform, family.name): [] for family in node.timers}
         self.open: set[Any] = set(node.sinks) | set(self.timers)
@@ -55,7 +57,8 @@ class BundleIO:
         if collection is None or entry.transform_id not in self.open:
             return
         if entry.data:
-            self.outputs[collection].append(entry.data)
+            cutter = self.cutters.get(collection)
+            self.outputs[collection].append(entry.data if cutter is None else cutter.cut(entry.data))
         if entry.is_last:
             self._close(entry.transform_id)
 
@@ -94,6 +97,8 @@ class Worker:
         self.log = log
         self.reconnect = reconnect
         self.provision: Any = None
+        #: PCollections whose chunks are cut into pairs as they come.
+        self.cutters: Mapping[str, PairCutter] = {}
         self.is_go = False
         #: Set once the harness has fetched a descriptor.
         self.fetched: dict[str, asyncio.Event] = {}
@@ -140,7 +145,7 @@ class Worker:
                 await asyncio.wait_for(self.connected.wait(), self.reconnect)
             except TimeoutError:
                 raise WorkerLost(f"{self.name} went away and did not come back within {self.reconnect:g} s") from None
-        bundle = BundleIO(command, node)
+        bundle = BundleIO(command, node, self.cutters)
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id

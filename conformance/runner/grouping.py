@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from attrs import define, field
@@ -95,11 +94,8 @@ class Grouping:
             shown = rules.explode(Element(run.timestamp, (run.window,), b"", b"", b""))
             expiries = [rules.expiry(rules.window_max(strategy.windows, window), strategy.allowed_lateness) for window in shown]
             windows = [window for window, at in zip(shown, expiries, strict=True) if not rules.is_dropped(at, watermark)]
-            self.dropped += (len(shown) - len(windows)) * len(run.pairs)
-            by_key: defaultdict[bytes, list[bytes]] = defaultdict(list)
-            for key, value in run.pairs:
-                by_key[key].append(value)
-            for key, values in by_key.items():
+            for key, values in run.groups.items():
+                self.dropped += (len(shown) - len(windows)) * len(values)
                 cells = self._cells.setdefault(rules.group_key(key), {})
                 for window in windows:
                     cells.setdefault(window, Cell()).extend(run.timestamp, values)
