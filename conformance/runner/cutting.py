@@ -114,10 +114,17 @@ def _iterable(parts: list[Skip]) -> Skip:
     return lambda data, pos: iterable_end(data, pos, part)
 
 
+def _count(data: bytes, pos: int) -> tuple[int, int]:
+    """The length word of an iterable; negative for the form with chunks."""
+    (count,) = _INT32.unpack_from(data, pos)
+    if count > len(data) - pos:  # members without bytes would not end the loop soon
+        raise CutError(f"an iterable of {count} members is cut off")
+    return count, pos + 4
+
+
 def iterable_end(data: bytes, pos: int, part: Skip) -> int:
     """Where the iterable that starts at `pos` ends; both forms are read (P-COD-03)."""
-    (count,) = _INT32.unpack_from(data, pos)
-    pos += 4
+    count, pos = _count(data, pos)
     if count >= 0:
         for _ in range(count):
             pos = part(data, pos)
@@ -130,6 +137,8 @@ def iterable_end(data: bytes, pos: int, part: Skip) -> int:
             return pos
         if chunk >= 1 << 63:
             raise CutError("a state-backed iterable whose token this runner never issued")
+        if chunk > len(data) - pos:
+            raise CutError("an iterable is cut off")
         for _ in range(chunk):
             pos = part(data, pos)
             if pos > len(data):
@@ -138,14 +147,15 @@ def iterable_end(data: bytes, pos: int, part: Skip) -> int:
 
 def split_iterable(data: bytes, pos: int, part: Skip) -> tuple[list[bytes], int]:
     """The encoded members of the iterable at `pos`, and where it ends."""
-    (count,) = _INT32.unpack_from(data, pos)
-    pos += 4
+    count, pos = _count(data, pos)
     members = []
     while True:
         if count < 0:
             chunk, pos = read_varint(data, pos)
             if chunk >= 1 << 63:
                 raise CutError("a state-backed iterable whose token this runner never issued")
+            if chunk > len(data) - pos:
+                raise CutError("an iterable is cut off")
         else:
             chunk = count
         for _ in range(chunk):
@@ -301,6 +311,8 @@ class WindowedCut:
                 timestamp = timestamps.decode_timestamp(data, pos)
                 (count,) = _INT32.unpack_from(data, pos + 8)
                 pos += 12
+                if not 0 <= count <= size - pos:  # global windows have no bytes: nothing else would end the loop soon
+                    raise CutError(f"an element at offset {start} claims {count} windows")
                 windows = []
                 for _ in range(count):
                     end = window(data, pos)
