@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from conformance.runner.artifacts import ArtifactStore
@@ -49,6 +49,8 @@ S = job_pb2.JobState
 GRACE = 3.0
 #: Seconds for which GetJobMetrics waits for the progress of running bundles.
 PROGRESS_WAIT = 1.0
+#: Bundles whose metrics came under unknown short ids before the worker is asked for their names.
+UNNAMED_BUNDLES = 50
 
 #: LogEntry severity → JobMessage importance. A worker's ERROR is a warning here: ERROR is kept for why a job failed.
 _IMPORTANCE = {
@@ -77,12 +79,15 @@ class Driver:
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bundles: set[asyncio.Task[Any]] = set()
+        self._naming: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[Any]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._committed = MetricTable()
         self._failed = MetricTable()
         #: Last progress of bundles in flight.
         self._progress: dict[str, list[Any]] = {}
+        #: Metrics of committed bundles, by short ids that nobody asked for yet.
+        self._unnamed: list[tuple[Worker, dict[str, bytes]]] = []
         self._workers_of: dict[str, Worker] = {}
         self._stopped = asyncio.Event()
         self._completed = False
@@ -95,7 +100,7 @@ class Driver:
             worker.cutters = cutters
             worker.is_go = any(each.startswith(GO_SDK) for each in environment.capabilities)
             fnapi.workers[worker.id] = worker
-            self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout)
+            self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout, fnapi.pools)
 
     # ---- life
 
@@ -217,12 +222,23 @@ class Driver:
         data = dict(response.monitoring_data)
         if all(short in worker.short_ids for short in data):
             self._committed.add(_named(worker, data))
-        else:
-            self._spawn(self._look_up(worker, data, self._committed), self._tasks)
+        else:  # asked for many at once: a question a bundle would double the traffic of small jobs
+            self._unnamed.append((worker, data))
+            if len(self._unnamed) >= UNNAMED_BUNDLES:
+                self._spawn(self._name(), self._naming)
 
-    async def _look_up(self, worker: Worker, data: dict[str, bytes], table: MetricTable) -> None:
+    async def _name(self) -> None:
+        """Commits what came under short ids that were new."""
+        unnamed, self._unnamed = self._unnamed, []
+        workers = {worker.id: worker for worker, _ in unnamed}
+        shorts = {name: {short for worker, data in unnamed if worker.id == name for short in data} for name in workers}
+        await asyncio.gather(*(self._look_up(worker, shorts[name]) for name, worker in workers.items()))
+        for worker, data in unnamed:
+            self._committed.add(_named(worker, data))
+
+    async def _look_up(self, worker: Worker, shorts: Iterable[str]) -> None:
         """Asks once for each short id that is new on this worker (P-MET-03)."""
-        unknown = [short for short in data if short not in worker.short_ids]
+        unknown = sorted(short for short in shorts if short not in worker.short_ids)
         if unknown:
             request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
             request.monitoring_infos.monitoring_info_id.extend(unknown)
@@ -231,10 +247,13 @@ class Driver:
             except WorkerLost:
                 return
             worker.short_ids.update(response.monitoring_infos.monitoring_info)
-        table.add(_named(worker, data))
 
     async def metrics(self) -> tuple[list[Any], list[Any]]:
         """Attempted and committed; bundles that run are asked for their progress."""
+        if self._unnamed and not self._engine.finished:
+            self._spawn(self._name(), self._naming)
+        if self._naming:
+            await asyncio.wait(set(self._naming), timeout=PROGRESS_WAIT)
         if self._workers_of and not self._engine.finished:
             asking = [
                 asyncio.ensure_future(self._ask_progress(bundle, worker))
@@ -256,9 +275,9 @@ class Driver:
         progress = response.process_bundle_progress
         infos = list(progress.monitoring_infos)
         if not infos and progress.monitoring_data:
-            table = MetricTable()
-            await self._look_up(worker, dict(progress.monitoring_data), table)
-            infos = table.infos()
+            data = dict(progress.monitoring_data)
+            await self._look_up(worker, data)
+            infos = _named(worker, data)
         if infos and bundle in worker.bundles:
             self._progress[bundle] = infos
 
@@ -279,9 +298,12 @@ class Driver:
         for task in list(self._bundles):
             task.cancel()
         self._completed = isinstance(command, JobDone)
-        if self._completed and self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=GRACE)
-        for task in list(self._tasks):
+        if self._unnamed:
+            self._spawn(self._name(), self._naming)
+        waited_for = {*self._naming, *self._tasks} if self._completed else set(self._naming)
+        if waited_for and not isinstance(command, JobCancelled):
+            await asyncio.wait(waited_for, timeout=GRACE if self._completed else PROGRESS_WAIT)
+        for task in [*self._naming, *self._tasks]:
             task.cancel()
         if isinstance(command, JobFailed):
             self._failed.add(info for infos in self._progress.values() for info in infos)

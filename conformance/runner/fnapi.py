@@ -16,6 +16,7 @@ import grpc
 from conformance.runner.bulk import PairCutter
 from conformance.runner.engine_events import Family, RunBundle
 from conformance.runner.plan import StageNode
+from conformance.runner.pools import Pools
 from conformance.runner.state import BundleState
 from conformance.wire.api import fn_pb2
 
@@ -319,6 +320,7 @@ class FnApi:
 
     def __init__(self) -> None:
         self.workers: dict[str, Worker] = {}
+        self.pools = Pools()
 
     async def worker_of(self, context: Any) -> Worker:
         worker_id = dict(context.invocation_metadata() or ()).get("worker_id", "")
