@@ -132,6 +132,7 @@ class JobService:
         self.url = ""
         self.jobs: dict[str, Job] = {}
         self._numbers = itertools.count(1)
+        self._getting_ready: set[asyncio.Task[None]] = set()
 
     async def _job(self, job_id: str, context: Any) -> Job:
         if job_id not in self.jobs:
@@ -158,17 +159,18 @@ class JobService:
         job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, make_plan)
         self.jobs[job_id] = job
         # While the answer is on its way and the client thinks about Run.
-        asyncio.get_running_loop().call_soon(self._get_ready, job)
+        self._getting_ready.add(task := asyncio.ensure_future(self._get_ready(job)))
+        task.add_done_callback(self._getting_ready.discard)
         self._retire()
         self._artifacts.expect(job_id, request.pipeline.components.environments)
         response = job_pb2.PrepareJobResponse(preparation_id=job_id, staging_session_token=job_id)
         response.artifact_staging_endpoint.url = self.url
         return response
 
-    def _get_ready(self, job: Job) -> None:
+    async def _get_ready(self, job: Job) -> None:
         for environment in job.plan.environments.values():
             if environment.urn == urns.Env.EXTERNAL:
-                self._fnapi.pools.warm(pb.ExternalPayload.FromString(environment.payload).endpoint.url)
+                await self._fnapi.pools.warm(pb.ExternalPayload.FromString(environment.payload).endpoint.url)
 
     def _retire(self) -> None:
         """Forgets the oldest finished jobs beyond what is kept."""

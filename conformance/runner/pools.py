@@ -1,4 +1,4 @@
-"""Channels to worker pools, by address: opened while a job waits to be run, kept for a while for the next job of the same pool."""
+"""Channels to worker pools, by address: opened while a job waits to be run, shared by jobs, closed with the last one's end."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from conformance.wire import rpc
 __all__ = ["Pools"]
 
 _POOL = "org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool"
-#: Idle channels that are kept. Pools of tests come and go with their jobs, those of clusters stay.
-KEPT = 4
+#: Channels that are kept for jobs which were prepared and not run yet.
+KEPT = 8
 
 
 class Pools:
-    """Channels in use and idle ones. Lives on the event loop of the server."""
+    """Channels in use, and those that wait for a job to be run. Lives on the event loop of the server."""
 
     def __init__(self) -> None:
         self._used: dict[str, tuple[Any, int]] = {}
         self._idle: OrderedDict[str, Any] = OrderedDict()
 
-    def warm(self, url: str) -> None:
+    async def warm(self, url: str) -> None:
         """Begins to connect, so that the first call need not wait for it."""
         if url not in self._used and url not in self._idle:
             channel = self._idle[url] = grpc.aio.insecure_channel(url, options=rpc.CHANNEL_OPTIONS)
             channel.get_state(try_to_connect=True)
+            if len(self._idle) > KEPT:
+                _, oldest = self._idle.popitem(last=False)
+                await oldest.close()
 
     def acquire(self, url: str) -> Any:
         """The stub of the pool at `url`; to be released."""
         channel, users = self._used.get(url, (self._idle.pop(url, None), 0))
         if channel is None or (not users and channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE):
-            # A channel that once failed would wait before it tries again: there may be a new pool on that port.
+            # One that could not connect would wait before it tries again: by now the pool may be there.
             channel = grpc.aio.insecure_channel(url, options=rpc.CHANNEL_OPTIONS)
         self._used[url] = (channel, users + 1)
         return rpc.stub(channel, _POOL)
@@ -43,11 +46,8 @@ class Pools:
         channel, users = self._used.pop(url)
         if users > 1:
             self._used[url] = (channel, users - 1)
-            return
-        self._idle[url] = channel
-        while len(self._idle) > KEPT:
-            _, oldest = self._idle.popitem(last=False)
-            await oldest.close()
+        else:
+            await channel.close()
 
     async def close(self) -> None:
         """Closes all channels."""

@@ -6,6 +6,7 @@ keep-alive pings allowed every 20 s with no call in progress (P-CH-09).
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from concurrent import futures
 from typing import Any
@@ -49,9 +50,16 @@ class Stub:
         raise AttributeError(f"{self.service_name} has no method {name}")
 
 
+#: Stubs hold what is inside a channel, not the channel itself: they go with it.
+_STUBS: weakref.WeakKeyDictionary[Any, dict[str, Stub]] = weakref.WeakKeyDictionary()
+
+
 def stub(channel: grpc.Channel, service: str) -> Stub:
-    """A client of `service` (full name). Raises KeyError for a service that no .proto here defines."""
-    return Stub(channel, _pool.POOL.FindServiceByName(service))
+    """A client of `service` (full name), made once a channel. Raises KeyError for a service that no .proto here defines."""
+    stubs = _STUBS.setdefault(channel, {})
+    if service not in stubs:
+        stubs[service] = Stub(channel, _pool.POOL.FindServiceByName(service))
+    return stubs[service]
 
 
 def service_handler(service: str, servicer: object) -> grpc.GenericRpcHandler:
