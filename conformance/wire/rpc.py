@@ -6,7 +6,6 @@ keep-alive pings allowed every 20 s with no call in progress (P-CH-09).
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from concurrent import futures
 from typing import Any
@@ -50,13 +49,13 @@ class Stub:
         raise AttributeError(f"{self.service_name} has no method {name}")
 
 
-#: Stubs hold what is inside a channel, not the channel itself: they go with it.
-_STUBS: weakref.WeakKeyDictionary[Any, dict[str, Stub]] = weakref.WeakKeyDictionary()
-
-
 def stub(channel: grpc.Channel, service: str) -> Stub:
     """A client of `service` (full name), made once a channel. Raises KeyError for a service that no .proto here defines."""
-    stubs = _STUBS.setdefault(channel, {})
+    # Kept on the channel itself: a stub refers to its channel, so that any table beside them would keep both for ever.
+    stubs: dict[str, Stub] | None = getattr(channel, "_conformance_stubs", None)
+    if stubs is None:
+        stubs = {}
+        setattr(channel, "_conformance_stubs", stubs)  # noqa: B010  (not an attribute that grpc.Channel has)
     if service not in stubs:
         stubs[service] = Stub(channel, _pool.POOL.FindServiceByName(service))
     return stubs[service]
