@@ -11,7 +11,9 @@ import traceback
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from conformance.runner import inquiries
 from conformance.runner.artifacts import ArtifactStore
+from conformance.runner.caching import CacheTokens
 from conformance.runner.engine import Engine
 from conformance.runner.engine_events import (
     BundleDone,
@@ -29,7 +31,7 @@ from conformance.runner.engine_events import (
     Tick,
     WakeAt,
 )
-from conformance.runner.fnapi import GO_SDK, BundleError, FnApi, Worker, WorkerLost
+from conformance.runner.fnapi import BundleError, FnApi, Worker, WorkerLost
 from conformance.runner.metrics import MetricTable
 from conformance.runner.options import Options
 from conformance.runner.plan import GroupNode, Plan
@@ -73,6 +75,8 @@ class Driver:
         self._fnapi = fnapi
         self._artifacts = artifacts
         self._plan = job.plan
+        self._options = options
+        self._tokens = CacheTokens(options.user_state_cache)
         self._stages = {stage.id: stage for stage in job.plan.stages()}
         self._engine = Engine(job.plan, rules, page_bytes=options.state_page_bytes)
         self._launchers: dict[str, Launcher] = {}
@@ -94,11 +98,19 @@ class Driver:
         grouped = (job.plan.collections[node.input] for node in job.plan.nodes if isinstance(node, GroupNode))
         cutters = {collection.id: collection.cut.pairs for collection in grouped if collection.cut.pairs is not None}
         for number, (environment_id, environment) in enumerate(job.plan.environments.items(), 1):
-            worker = Worker(f"{job.id}-worker-{number}", environment_id, job.plan.descriptors, self._engine.state, self._log)
+            worker = Worker(
+                f"{job.id}-worker-{number}",
+                environment_id,
+                job.plan.descriptors,
+                self._engine.state,
+                self._log,
+                declared=environment.capabilities,
+                data_streams=options.data_streams,
+            )
             dependencies = artifacts.staged(job.id, environment_id, environment)
-            worker.provision = provision_info(url, job, dependencies)
+            status = options.slow_bundle_seconds > 0 and urns.Protocol.WORKER_STATUS in worker.declared
+            worker.provision = provision_info(url, job, dependencies, status)
             worker.cutters = cutters
-            worker.is_go = any(each.startswith(GO_SDK) for each in environment.capabilities)
             fnapi.workers[worker.id] = worker
             self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout, fnapi.pools)
 
@@ -172,14 +184,24 @@ class Driver:
         stage = self._stages[command.stage]
         worker = self._launchers[stage.environment].worker
         self._workers_of[command.bundle] = worker
+        watch: asyncio.Task[None] | None = None
         try:
             await self._starting[stage.environment]
-            response, bundle = await worker.process(command, stage)
+            tokens = self._tokens.of(worker, stage, command.bundle, self._engine.context.watermarks)
+            if self._options.slow_bundle_seconds:
+                watch = asyncio.ensure_future(self._watch(command.bundle, worker))
+            try:
+                response, bundle = await worker.process(command, stage, tokens)
+            finally:
+                if watch is not None:
+                    watch.cancel()
         except BundleError as error:
+            self._tokens.renew(worker)
             self._failed.add(self._progress.pop(command.bundle, ()))
             text = f"{command.bundle} of {stage.id} failed: {error}"
             self._dispatch(BundleFailed(command.bundle, text))
         except WorkerLost as error:
+            self._tokens.renew(worker)
             self._failed.add(self._progress.pop(command.bundle, ()))
             self._dispatch(BundleFailed(command.bundle, str(error)))
         except Exception as error:
@@ -198,6 +220,22 @@ class Driver:
                     response.requires_finalization,
                 )
             )
+
+    async def _watch(self, bundle: str, worker: Worker) -> None:
+        """Tells of a bundle that takes long, again and again."""
+        while True:
+            await asyncio.sleep(self._options.slow_bundle_seconds)
+            said = await inquiries.status(worker, GRACE)
+            text = f"{bundle} is still running; {worker.name} " + (f"says: {said}" if said else "does not say why")
+            self._job.message(text, job_pb2.JobMessage.JOB_MESSAGE_DETAILED)
+
+    async def _sample(self) -> None:
+        """Shows samples of what went through the PCollections of the pipeline."""
+        collections = self._job.pipeline.components.pcollections
+        workers = [launcher.worker for launcher in self._launchers.values()]
+        for lines in await asyncio.gather(*(inquiries.samples(worker, collections, PROGRESS_WAIT) for worker in workers)):
+            for line in lines:
+                self._job.message(line, job_pb2.JobMessage.JOB_MESSAGE_DETAILED)
 
     async def _finalize(self, bundle: str) -> None:
         """Tells the worker that ran a bundle that its effects are durable (P-CTL-22). A failing callback fails no job."""
@@ -263,6 +301,9 @@ class Driver:
             if asking:
                 await asyncio.wait(asking, timeout=PROGRESS_WAIT)
         others = [self._failed.infos(), *self._progress.values()]
+        if not self._engine.finished:
+            workers = [launcher.worker for launcher in self._launchers.values()]
+            others += await asyncio.gather(*(inquiries.harness_infos(worker, PROGRESS_WAIT) for worker in workers))
         return self._committed.with_others(others), self._committed.infos()
 
     async def _ask_progress(self, bundle: str, worker: Worker) -> None:
@@ -305,6 +346,8 @@ class Driver:
             await asyncio.wait(waited_for, timeout=GRACE if self._completed else PROGRESS_WAIT)
         for task in [*self._naming, *self._tasks]:
             task.cancel()
+        if self._options.sample_data and not isinstance(command, JobCancelled):
+            await self._sample()
         if isinstance(command, JobFailed):
             self._failed.add(info for infos in self._progress.values() for info in infos)
             self._job.message(command.reason, job_pb2.JobMessage.JOB_MESSAGE_ERROR)

@@ -8,7 +8,9 @@ response and all its terminators are in (P-CTL-18).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -18,12 +20,15 @@ from conformance.runner.engine_events import Family, RunBundle
 from conformance.runner.plan import StageNode
 from conformance.runner.pools import Pools
 from conformance.runner.state import BundleState
+from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 
-__all__ = ["GO_SDK", "BundleError", "FnApi", "Worker", "WorkerLost"]
+__all__ = ["BundleError", "FnApi", "Worker", "WorkerLost"]
 
 #: Entries are gathered into messages of about this size; one entry may be larger (P-CH-08).
 MESSAGE_BYTES = 4 << 20
+#: Input up to this size goes with the instruction, where the SDK reads it there.
+EMBEDDED_BYTES = 64 << 10
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
@@ -90,6 +95,8 @@ class Worker:
         state_of: Callable[[str], BundleState | None],
         log: Callable[[Any], None],
         reconnect: float = 10.0,
+        declared: Iterable[str] = (),
+        data_streams: int = 0,
     ) -> None:
         self.id = worker_id
         self.environment_id = environment_id
@@ -97,10 +104,18 @@ class Worker:
         self.state_of = state_of
         self.log = log
         self.reconnect = reconnect
+        #: Capabilities of the environment.
+        self.declared = frozenset(declared)
+        self.is_go = any(each.startswith(GO_SDK) for each in self.declared)
+        self._embeds = urns.Protocol.CONTROL_REQUEST_ELEMENTS_EMBEDDING in self.declared
+        self._streams = itertools.cycle(
+            [f"data-{number}" for number in range(1, data_streams + 1)]
+            if data_streams and urns.Protocol.NAMED_DATA_STREAMS in self.declared
+            else [""]
+        )
         self.provision: Any = None
         #: PCollections whose chunks are cut into pairs as they come.
         self.cutters: Mapping[str, PairCutter] = {}
-        self.is_go = False
         #: Set once the harness has fetched a descriptor.
         self.fetched: dict[str, asyncio.Event] = {}
         self.connected = asyncio.Event()
@@ -110,7 +125,11 @@ class Worker:
         self.idle = asyncio.Event()
         self.idle.set()
         self.control_out: asyncio.Queue[Any] = asyncio.Queue()
-        self.data_out: asyncio.Queue[Any] = asyncio.Queue()
+        #: What goes out on the Data streams, by their names (P-CTL-17).
+        self.data_out: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+        #: Questions to WorkerStatus, once the harness has opened it, and who waits for the answers.
+        self.status_out: asyncio.Queue[Any] | None = None
+        self.statuses: dict[str, asyncio.Future[Any]] = {}
         self.bundles: dict[str, BundleIO] = {}
         self.short_ids: dict[str, Any] = {}
         self._answers: dict[str, asyncio.Future[Any]] = {}
@@ -139,8 +158,8 @@ class Worker:
         self._questions += 1
         return f"question-{self._questions}"
 
-    async def process(self, command: RunBundle, node: StageNode) -> tuple[Any, BundleIO]:
-        """Runs a bundle to its end. Raises BundleError with the SDK's text, or WorkerLost."""
+    async def process(self, command: RunBundle, node: StageNode, tokens: Iterable[Any] = ()) -> tuple[Any, BundleIO]:
+        """Runs a bundle to its end, with cache tokens for its state. Raises BundleError with the SDK's text, or WorkerLost."""
         if not self.connected.is_set():  # lost while it had nothing to do: its boot program may restart it (P-BOOT-08)
             try:
                 await asyncio.wait_for(self.connected.wait(), self.reconnect)
@@ -150,16 +169,25 @@ class Worker:
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id
+        request.process_bundle.cache_tokens.extend(tokens)
+        request.process_bundle.data_stream_id = stream = next(self._streams)
+        data_out = self.data_out[stream]
+        embedded = self._embeds and _size(command) <= EMBEDDED_BYTES
+        if embedded:  # all of the bundle's input, nothing on Data (P-CTL-14)
+            inputs: asyncio.Queue[Any] = asyncio.Queue()
+            inputs.put_nowait(self._send(command, node, inputs))
+            while not inputs.empty():
+                request.process_bundle.elements.MergeFrom(inputs.get_nowait())
         try:
             answer = self.ask(request)
-            if not answer.done():
-                ends = self._send(command, node)
+            if not answer.done() and not embedded:
+                ends = self._send(command, node, data_out)
                 if self._miscounts(node):
                     fetched = asyncio.ensure_future(self.fetched.setdefault(node.id, asyncio.Event()).wait())
                     await asyncio.wait({answer, fetched}, return_when=asyncio.FIRST_COMPLETED)
                     fetched.cancel()
                     await asyncio.wait({answer}, timeout=GO_READER_SECONDS)
-                self.data_out.put_nowait(ends)
+                data_out.put_nowait(ends)
             response = await answer
             if response.error:
                 raise BundleError(response.error)
@@ -178,7 +206,7 @@ class Worker:
         transforms = {family.transform for family in node.timers}
         return len(node.timers) > len(transforms) and self.is_go
 
-    def _send(self, command: RunBundle, node: StageNode) -> Any:
+    def _send(self, command: RunBundle, node: StageNode, out: asyncio.Queue[Any]) -> Any:
         """Sends data, then timers; returns the message that ends all streams, empty (P-DATA-03, P-DATA-13)."""
         message = fn_pb2.Elements()
         size = 0
@@ -186,14 +214,14 @@ class Worker:
             message.data.add(instruction_id=command.bundle, transform_id=node.source, data=chunk)
             size += len(chunk)
             if size >= MESSAGE_BYTES:
-                self.data_out.put_nowait(message)
+                out.put_nowait(message)
                 message, size = fn_pb2.Elements(), 0
         for (transform, family), timers in command.timers.items():
             message.timers.add(
                 instruction_id=command.bundle, transform_id=transform, timer_family_id=family, timers=b"".join(timers)
             )
         if node.timers and (message.data or message.timers):
-            self.data_out.put_nowait(message)
+            out.put_nowait(message)
             message = fn_pb2.Elements()
         message.data.add(instruction_id=command.bundle, transform_id=node.source, is_last=True)
         for each in node.timers:
@@ -285,18 +313,38 @@ class Worker:
                 self.control_out = asyncio.Queue()
                 self.lost(f"{self.name} ended its Control stream in the middle of the job")
 
-    async def data(self, requests: Any, context: Any) -> None:
-        """Serves one Data stream."""
+    async def data(self, requests: Any, context: Any, name: str) -> None:
+        """Serves the Data stream of a name."""
 
         async def read() -> None:
             async for elements in requests:
                 self.receive(elements)
 
         try:
-            await _duplex(read(), self.data_out, context)
+            await _duplex(read(), self.data_out[name], context)
         finally:
             if not self.ending and self.bundles:
                 self.lost(f"{self.name} ended its Data stream in the middle of a bundle")
+
+    async def status(self, requests: Any, context: Any) -> None:
+        """Serves the WorkerStatus stream."""
+        questions = self.status_out = asyncio.Queue()
+
+        async def read() -> None:
+            async for response in requests:
+                future = self.statuses.get(response.id)
+                if future is not None and not future.done():
+                    future.set_result(response)
+
+        try:
+            await _duplex(read(), questions, context)
+        finally:
+            if self.status_out is questions:
+                self.status_out = None
+
+
+def _size(command: RunBundle) -> int:
+    return sum(map(len, command.data)) + sum(len(each) for timers in command.timers.values() for each in timers)
 
 
 async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:
@@ -347,7 +395,12 @@ class FnApi:
 
     async def Data(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)
-        await worker.serve(worker.data(requests, context))
+        name = dict(context.invocation_metadata() or ()).get("data_stream_id", "")
+        await worker.serve(worker.data(requests, context, name))
+
+    async def WorkerStatus(self, requests: Any, context: Any) -> None:
+        worker = await self.worker_of(context)
+        await worker.serve(worker.status(requests, context))
 
     async def State(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)

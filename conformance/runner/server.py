@@ -80,6 +80,7 @@ class Server:
             _FN + "BeamFnData": self._fnapi,
             _FN + "BeamFnState": self._fnapi,
             _FN + "BeamFnLogging": self._fnapi,
+            _FN + "BeamFnWorkerStatus": self._fnapi,
             _FN + "ProvisionService": Provision(self._fnapi),
             _JOB + "JobService": self._jobs,
             _JOB + "ArtifactStagingService": Staging(self._artifacts),
