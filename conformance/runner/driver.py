@@ -360,7 +360,10 @@ class Driver:
         launchers = list(self._launchers.values())
         for launcher in launchers:
             launcher.worker.end()
-        await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
+        if len(launchers) == 1:  # one task less on the way to DONE
+            await launchers[0].stop_pooled(GRACE)
+        else:
+            await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
         if self._completed:
             self._job.move(S.DONE)
         ends = [asyncio.ensure_future(launcher.reap(GRACE)) for launcher in launchers]

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -39,11 +39,15 @@ KEPT_JOBS = 100
 class Job:
     """One job: identity, history, and the driver once it runs."""
 
-    def __init__(self, job_id: str, name: str, pipeline: Any, options: Any, make_plan: Callable[[], Plan]) -> None:
+    def __init__(
+        self, job_id: str, name: str, pipeline: Any, options: Any, environments: Mapping[str, Any], make_plan: Callable[[], Plan]
+    ) -> None:
         self.id = job_id
         self.name = name
         self.pipeline = pipeline
         self.options = options
+        #: Those of the pipeline as they were resolved; the plan tells which of them are needed.
+        self.environments = environments
         self._make_plan = make_plan
         self._plan: Plan | None = None
         self.driver: Driver | None = None
@@ -156,7 +160,7 @@ class JobService:
             for name, environment in request.pipeline.components.environments.items()
         }
         make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url)
-        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, make_plan)
+        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, make_plan)
         self.jobs[job_id] = job
         # While the answer is on its way and the client thinks about Run.
         self._getting_ready.add(task := asyncio.ensure_future(self._get_ready(job)))
@@ -168,9 +172,10 @@ class JobService:
         return response
 
     async def _get_ready(self, job: Job) -> None:
-        for environment in job.plan.environments.values():
+        for environment in job.environments.values():
             if environment.urn == urns.Env.EXTERNAL:
                 await self._fnapi.pools.warm(pb.ExternalPayload.FromString(environment.payload).endpoint.url)
+        _ = job.plan
 
     def _retire(self) -> None:
         """Forgets the oldest finished jobs beyond what is kept."""
