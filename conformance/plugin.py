@@ -260,7 +260,7 @@ class SuiteSession:
                 session.exitstatus = 1
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self.recorder is not None:
+        if self.recorder is not None and (self.recorder.selected or self.recorder.results):
             terminalreporter.section("beam conformance")
             for line in describe(self.recorder):
                 terminalreporter.write_line(line)

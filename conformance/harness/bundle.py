@@ -73,9 +73,10 @@ class Run:
 
     def execute(self, processor: Processor, inbox: Inbox, embedded: fn_pb2.Elements | None) -> None:
         """Run the bundle to the end of its input, without answering. Raises whatever a function or the protocol does."""
-        self.processor = processor
         processor.start(self)
         self._marks = {transform_id: (op.seconds, 0.0) for transform_id, op in processor.ops.items()}
+        # Only now: a progress or split request that comes before would meet what the last bundle left, or nothing (P-CTL-23).
+        self.processor = processor
         waiting = {("data", transform_id, "") for transform_id in processor.sources}
         waiting |= {("timers", transform_id, family) for transform_id, family in processor.plan.families}
         if embedded is not None:

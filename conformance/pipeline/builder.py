@@ -446,15 +446,20 @@ class PCollection:
         """The same elements in a PCollection with another strategy, for programs no SDK would write."""
         return self.par_do(Fn("identity"), self.coder, name=name, strategy=strategy)
 
+    def _default_mapping(self) -> Fn:
+        """Tells the window function, since a runner may have windows mapped without the rest of the pipeline (M-WIN-21)."""
+        window_fn = self.strategy.window_fn
+        return Fn("default_mapping", urn=window_fn.urn, payload=window_fn.payload.hex())
+
     def as_iterable(self, mapping: Fn | None = None, view: Fn | None = None) -> SideView:
         """A side input of all elements of a window."""
-        return SideView(self, urns.SideInput.ITERABLE, view or Fn("iterable_view"), mapping or Fn("default_mapping"))
+        return SideView(self, urns.SideInput.ITERABLE, view or Fn("iterable_view"), mapping or self._default_mapping())
 
     def as_multimap(self, mapping: Fn | None = None, view: Fn | None = None) -> SideView:
         """A side input of values by key."""
         if self.coder.urn != urns.Coder.KV:
             raise PipelineError([f"P-PIPE-18: {self.id} has coder {self.coder}; a multimap side input needs KVs"])
-        return SideView(self, urns.SideInput.MULTIMAP, view or Fn("multimap_view"), mapping or Fn("default_mapping"))
+        return SideView(self, urns.SideInput.MULTIMAP, view or Fn("multimap_view"), mapping or self._default_mapping())
 
     def observe(self, observer: str, name: str | None = None) -> PCollection:
         """Reports every element to the harness as an observation of `observer` (with the program's prefix); emits nothing."""

@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.runner import inquiries
 from conformance.runner.artifacts import ArtifactStore
-from conformance.runner.caching import CacheTokens
 from conformance.runner.engine import Engine
 from conformance.runner.engine_events import (
     BundleDone,
     BundleFailed,
+    BundleSplit,
     CancelRequested,
     Command,
+    DrainRequested,
     Event,
     Finalize,
     JobCancelled,
     JobDone,
+    JobDrained,
     JobFailed,
     Residual,
     RunBundle,
+    Split,
     Started,
     Tick,
     WakeAt,
@@ -76,14 +79,15 @@ class Driver:
         self._artifacts = artifacts
         self._plan = job.plan
         self._options = options
-        self._tokens = CacheTokens(options.user_state_cache)
         self._stages = {stage.id: stage for stage in job.plan.stages()}
+        self._rules = rules
         self._engine = Engine(job.plan, rules, page_bytes=options.state_page_bytes)
         self._launchers: dict[str, Launcher] = {}
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bundles: set[asyncio.Task[Any]] = set()
         self._naming: set[asyncio.Task[Any]] = set()
+        self._tending: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[Any]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._committed = MetricTable()
@@ -93,10 +97,16 @@ class Driver:
         #: Metrics of committed bundles, by short ids that nobody asked for yet.
         self._unnamed: list[tuple[Worker, dict[str, bytes]]] = []
         self._workers_of: dict[str, Worker] = {}
+        #: Splits that were asked for and are not answered.
+        self._splitting: dict[str, asyncio.Future[bool]] = {}
         self._stopped = asyncio.Event()
         self._completed = False
         grouped = (job.plan.collections[node.input] for node in job.plan.nodes if isinstance(node, GroupNode))
-        cutters = {collection.id: collection.cut.pairs for collection in grouped if collection.cut.pairs is not None}
+        cutters = {
+            collection.id: collection.cut.pairs
+            for collection in grouped
+            if collection.cut.pairs is not None and collection.bounded and collection.strategy.merging == "none"
+        }
         for number, (environment_id, environment) in enumerate(job.plan.environments.items(), 1):
             worker = Worker(
                 f"{job.id}-worker-{number}",
@@ -142,11 +152,18 @@ class Driver:
         self._job.move(S.CANCELLING)
         self._dispatch(CancelRequested())
 
+    def drain(self) -> None:
+        """Stops the sources and lets the rest be finished (P-JOB-09)."""
+        if self._engine.finished:
+            return
+        self._job.move(S.DRAINING)
+        self._dispatch(DrainRequested())
+
     async def ended(self) -> None:
         """Waits until workers are stopped and streams closed."""
         await self._stopped.wait()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], bag: set[asyncio.Task[Any]]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object], bag: set[asyncio.Task[Any]]) -> None:
         task = asyncio.ensure_future(work)
         bag.add(task)
         task.add_done_callback(bag.discard)
@@ -168,6 +185,8 @@ class Driver:
     def _execute(self, command: Command) -> None:
         if isinstance(command, RunBundle):
             self._spawn(self._run(command), self._bundles)
+        elif isinstance(command, Split):
+            self._spawn(self._split(command.bundle, 0.0), self._tasks)
         elif isinstance(command, Finalize):
             self._spawn(self._finalize(command.bundle), self._tasks)
         elif isinstance(command, WakeAt):
@@ -184,28 +203,29 @@ class Driver:
         stage = self._stages[command.stage]
         worker = self._launchers[stage.environment].worker
         self._workers_of[command.bundle] = worker
+        tending: asyncio.TimerHandle | None = None
         watch: asyncio.Task[None] | None = None
         try:
             await self._starting[stage.environment]
-            tokens = self._tokens.of(worker, stage, command.bundle, self._engine.context.watermarks)
-            if self._options.slow_bundle_seconds:
-                watch = asyncio.ensure_future(self._watch(command.bundle, worker))
-            try:
-                response, bundle = await worker.process(command, stage, tokens)
-            finally:
-                if watch is not None:
-                    watch.cancel()
+            async with worker.slots:
+                tending = asyncio.get_running_loop().call_later(
+                    self._rules.split_interval(), lambda: self._spawn(self._tend(command.bundle, worker), self._tending)
+                )
+                if self._options.slow_bundle_seconds:
+                    watch = asyncio.ensure_future(self._watch(command.bundle, worker))
+                response, bundle = await worker.process(command, stage)
+                await self._splits_settled(command.bundle)
         except BundleError as error:
-            self._tokens.renew(worker)
             self._failed.add(self._progress.pop(command.bundle, ()))
             text = f"{command.bundle} of {stage.id} failed: {error}"
             self._dispatch(BundleFailed(command.bundle, text))
+            if not self._engine.finished:
+                self._job.message(f"{text}\nIt is tried again.", job_pb2.JobMessage.JOB_MESSAGE_WARNING)
         except WorkerLost as error:
-            self._tokens.renew(worker)
             self._failed.add(self._progress.pop(command.bundle, ()))
-            self._dispatch(BundleFailed(command.bundle, str(error)))
+            self._dispatch(BundleFailed(command.bundle, str(error), lost=True))
         except Exception as error:
-            self._dispatch(BundleFailed(command.bundle, _defect(error)))
+            self._dispatch(BundleFailed(command.bundle, _defect(error), lost=True))
         else:
             self._progress.pop(command.bundle, None)
             self._measure(worker, response)
@@ -220,6 +240,61 @@ class Driver:
                     response.requires_finalization,
                 )
             )
+        finally:
+            for each in (tending, watch):
+                if each is not None:
+                    each.cancel()
+
+    async def _tend(self, bundle: str, worker: Worker) -> None:
+        """Asks a bundle that takes long for its progress, and to give up half of what it has left, until it gives nothing more."""
+        interval = self._rules.split_interval()
+        empty = 0
+        while worker.unanswered(bundle):
+            if _reports_progress(self._plan, worker):
+                await self._ask_progress(bundle, worker)
+            draining = self._engine.context.draining
+            if not await self._split(bundle, 0.0 if draining else 0.5):
+                empty += 1
+            if empty >= self._rules.split_attempts() and not draining:
+                return
+            interval = max(interval * 4, 0.05)
+            await asyncio.sleep(interval)
+
+    async def _split(self, bundle: str, fraction: float) -> bool:
+        """Asks a running bundle to give up a part of what it has left; whether it did. An empty answer or an error is a no (P-SPL-03)."""
+        worker, estimate = self._workers_of.get(bundle), self._engine.estimate(bundle)
+        if worker is None or not estimate or not worker.unanswered(bundle) or bundle in self._splitting:
+            return False
+        asking = self._splitting[bundle] = asyncio.ensure_future(self._ask_split(bundle, worker, fraction, estimate))
+        try:
+            return await asyncio.shield(asking)
+        finally:
+            if asking.done():
+                self._splitting.pop(bundle, None)
+
+    async def _ask_split(self, bundle: str, worker: Worker, fraction: float, estimate: int) -> bool:
+        request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
+        split = request.process_bundle_split
+        split.instruction_id = bundle
+        source = worker.bundles[bundle].node.source
+        split.desired_splits[source].fraction_of_remainder = fraction
+        split.desired_splits[source].estimated_input_elements = estimate
+        try:
+            response = (await worker.ask(request)).process_bundle_split
+        except WorkerLost:
+            return False
+        channels = [each.first_residual_element for each in response.channel_splits if each.transform_id in ("", source)]
+        residuals = tuple(_residual(root) for root in response.residual_roots)
+        if not channels and not residuals:
+            return False
+        self._dispatch(BundleSplit(bundle, min(channels, default=None), residuals))
+        return True
+
+    async def _splits_settled(self, bundle: str) -> None:
+        """A split that was asked for may be answered behind the bundle's own answer; it counts all the same (P-CTL-24)."""
+        asking = self._splitting.pop(bundle, None)
+        if asking is not None:
+            await asyncio.wait({asking}, timeout=GRACE)
 
     async def _watch(self, bundle: str, worker: Worker) -> None:
         """Tells of a bundle that takes long, again and again."""
@@ -276,12 +351,15 @@ class Driver:
 
     async def _look_up(self, worker: Worker, shorts: Iterable[str]) -> None:
         """Asks once for each short id that is new on this worker (P-MET-03)."""
-        unknown = sorted(short for short in shorts if short not in worker.short_ids)
+        unknown = sorted(short for short in shorts if short not in worker.short_ids and short not in worker.asked_ids)
         if unknown:
             request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
             request.monitoring_infos.monitoring_info_id.extend(unknown)
+            answer = worker.ask(request)
+            worker.asked_ids.update(dict.fromkeys(unknown, answer))
+        for answer in {worker.asked_ids[short] for short in shorts if short in worker.asked_ids}:
             try:
-                response = await worker.ask(request)
+                response = await answer
             except WorkerLost:
                 return
             worker.short_ids.update(response.monitoring_infos.monitoring_info)
@@ -296,7 +374,7 @@ class Driver:
             asking = [
                 asyncio.ensure_future(self._ask_progress(bundle, worker))
                 for bundle, worker in self._workers_of.items()
-                if bundle in worker.bundles and worker.connected.is_set() and _reports_progress(self._plan, worker)
+                if worker.unanswered(bundle) and worker.connected.is_set() and _reports_progress(self._plan, worker)
             ]
             if asking:
                 await asyncio.wait(asking, timeout=PROGRESS_WAIT)
@@ -329,22 +407,23 @@ class Driver:
 
     # ---- the end
 
-    def _finish(self, command: JobDone | JobFailed | JobCancelled) -> None:
+    def _finish(self, command: JobDone | JobDrained | JobFailed | JobCancelled) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         self._spawn(self._end(command), self._closing)
 
-    async def _end(self, command: JobDone | JobFailed | JobCancelled) -> None:
+    async def _end(self, command: JobDone | JobDrained | JobFailed | JobCancelled) -> None:
         """Says how the job ended, ends Control, then StopWorker, then whatever streams are left (P-CH-11, P-ENV-03)."""
         for task in list(self._bundles):
             task.cancel()
-        self._completed = isinstance(command, JobDone)
+        self._completed = isinstance(command, JobDone | JobDrained)
+        last = S.DRAINED if isinstance(command, JobDrained) else S.DONE
         if self._unnamed:
             self._spawn(self._name(), self._naming)
         waited_for = {*self._naming, *self._tasks} if self._completed else set(self._naming)
         if waited_for and not isinstance(command, JobCancelled):
             await asyncio.wait(waited_for, timeout=GRACE if self._completed else PROGRESS_WAIT)
-        for task in [*self._naming, *self._tasks]:
+        for task in [*self._naming, *self._tasks, *self._tending]:
             task.cancel()
         if self._options.sample_data and not isinstance(command, JobCancelled):
             await self._sample()
@@ -365,7 +444,7 @@ class Driver:
         else:
             await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
         if self._completed:
-            self._job.move(S.DONE)
+            self._job.move(last)
         ends = [asyncio.ensure_future(launcher.reap(GRACE)) for launcher in launchers]
         idle = [asyncio.ensure_future(launcher.worker.idle.wait()) for launcher in launchers]
         if idle:

@@ -1,8 +1,15 @@
 """The engine of one job. Pure: an event in, commands out; no gRPC, threads, clock or randomness.
 
 Time comes in with each event. After an event every node takes one step in topological order (watermarks only flow
-forward), then every node is asked for work. One engine serves batch and streaming: bounded execution is the case in which
-watermarks are published in one step from MIN to MAX (M-BATCH-01).
+forward), then every node is asked for work, until nothing moves by itself any more. One engine serves batch and streaming:
+bounded execution is the case in which watermarks are published in one step from MIN to MAX (M-BATCH-01).
+
+What a job does is decided in four places: `engine_nodes` explains watermarks, `grouping` windows and panes, `triggers` when a
+pane fires, `engine_stages` what holds bundles, timers and restrictions.
+
+**TestStream.** When nothing runs and nothing more can run, the pipeline is quiet, and the next event of a script takes effect
+(M-TS-01, M-TS-07). With a script in the job processing time is the script's own clock (M-TS-04); when the script is through, the
+clock jumps to whatever is still waited for.
 """
 
 from __future__ import annotations
@@ -11,18 +18,24 @@ from conformance.runner.cutting import CutError
 from conformance.runner.engine_events import (
     BundleDone,
     BundleFailed,
+    BundleSplit,
     CancelRequested,
     Command,
+    DrainRequested,
     Event,
     Finalize,
     JobCancelled,
     JobDone,
+    JobDrained,
     JobFailed,
-    RunBundle,
+    Split,
+    Started,
     Tick,
     WakeAt,
 )
-from conformance.runner.engine_nodes import MAX, MIN, Context, EngineError, GroupRun, NodeRun, StageRun, node_run
+from conformance.runner.engine_groups import GroupRun, ViewRun
+from conformance.runner.engine_nodes import MAX, MIN, Context, EngineError, NodeRun, ScriptRun, simple_run
+from conformance.runner.engine_stages import StageRun
 from conformance.runner.plan import FlattenNode, GroupNode, Plan, StageNode
 from conformance.runner.rules import Rules
 from conformance.runner.state import PAGE_BYTES, BundleState, SideStore
@@ -37,34 +50,63 @@ class Engine:
         self.rules = rules or Rules()
         self.finished = False
         watermarks = dict.fromkeys(plan.collections, MIN)
-        self.context = Context(plan, self.rules, False, watermarks, {}, self._deliver, page_bytes=page_bytes)
-        self.nodes: list[NodeRun] = [node_run(node, self.context) for node in plan.nodes]
+        self.context = Context(plan, self.rules, watermarks, {}, self._deliver, page_bytes=page_bytes)
+        self.nodes: list[NodeRun] = []
         self._consumers: dict[str, list[NodeRun]] = {}
-        for node, run in zip(plan.nodes, self.nodes, strict=True):
-            if isinstance(node, FlattenNode):
-                for collection in node.inputs:  # the same PCollection twice is delivered twice (M-XF-11)
-                    self._consumers.setdefault(collection, []).append(run)
-            elif isinstance(node, StageNode | GroupNode):
-                self._consumers.setdefault(node.input, []).append(run)
+        self._stores: dict[str, SideStore] = {}
+        for node in plan.nodes:
             if isinstance(node, StageNode):
                 for side in node.side_inputs:
-                    if side.collection not in self.context.sides:
-                        self.context.sides[side.collection] = SideStore(plan.collections[side.collection], self.rules)
+                    self._add_side(plan, side.collection)
+                run: NodeRun = StageRun(node, self.context)
+                self._consumers.setdefault(node.input, []).append(run)
+            elif isinstance(node, GroupNode):
+                run = GroupRun(node, self.context)
+                self._consumers.setdefault(node.input, []).append(run)
+            else:
+                run = simple_run(node, self.context)
+                if isinstance(node, FlattenNode):
+                    for collection in node.inputs:  # the same PCollection twice is delivered twice (M-XF-11)
+                        self._consumers.setdefault(collection, []).append(run)
+            self.nodes.append(run)
+        self._scripts = [run for run in self.nodes if isinstance(run, ScriptRun)]
+        self.context.scripted = bool(self._scripts)
         self._owner: dict[str, NodeRun] = {}
         self._wake: int | None = None
+
+    def _add_side(self, plan: Plan, collection: str) -> None:
+        """The side input's store or view; the latter is a node, right before the first stage that reads it."""
+        if collection in self.context.sides:
+            return
+        if plan.collections[collection].bounded:
+            store = self._stores[collection] = SideStore(plan.collections[collection], self.rules)
+            self.context.sides[collection] = store
+        else:
+            view = ViewRun(collection, self.context)
+            self.context.sides[collection] = view
+            self.nodes.append(view)
+            self._consumers.setdefault(collection, []).append(view)
 
     # ---- what the shell asks
 
     def state(self, bundle: str) -> BundleState | None:
         """The state view of a running bundle of a stage."""
         owner = self._owner.get(bundle)
-        return owner.running[bundle].state if isinstance(owner, StageRun) else None
+        return owner.state(bundle) if owner is not None else None
+
+    def estimate(self, bundle: str) -> int | None:
+        """How many elements of a running bundle are its own; None if it is not to be split."""
+        owner = self._owner.get(bundle)
+        return None if owner is None else owner.estimate(bundle)
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Takes an event at a time (ms); answers what is to be done. After the job's end, nothing."""
         if self.finished:
             return []
-        self.context.now = max(self.context.now, now)
+        context = self.context
+        context.wall = max(context.wall, now)
+        if isinstance(event, Started) or not context.scripted:
+            context.now = context.wall
         try:
             commands = self._take(event)
             if not self.finished:
@@ -83,55 +125,84 @@ class Engine:
         if isinstance(event, CancelRequested):
             return self._end(JobCancelled())
         if isinstance(event, BundleDone):
-            owner = self._owner.pop(event.bundle)
-            assert isinstance(owner, StageRun | GroupRun)
-            owner.commit(event)
+            self._owner.pop(event.bundle).commit(event)
             return [Finalize(event.bundle)] if event.finalize else []
         if isinstance(event, BundleFailed):
             owner = self._owner.pop(event.bundle)
-            again = owner.retry(event.bundle) if isinstance(owner, StageRun) else None
+            again = None if event.lost else owner.retry(event.bundle)
             if again is None:
                 return self._end(JobFailed(event.error))
             self._owner[again.bundle] = owner
             return [again]
-        if isinstance(event, Tick):
+        if isinstance(event, BundleSplit):
+            if event.bundle in self._owner:
+                self._owner[event.bundle].split(event)
+        elif isinstance(event, DrainRequested):
+            self.context.draining = True
+            for script in self._scripts:
+                script.stop()
+            return [Split(bundle) for bundle, owner in self._owner.items() if owner.reads_on(bundle)]
+        elif isinstance(event, Tick):
             self._wake = None
         return []
 
     def _deliver(self, collection: str, chunks: list[bytes]) -> None:
         for consumer in self._consumers.get(collection, ()):
             consumer.accept(collection, chunks)
-        side = self.context.sides.get(collection)
-        if side is not None:
-            side.add(chunks)
+        store = self._stores.get(collection)
+        if store is not None:
+            store.add(chunks)
 
     def _step(self) -> list[Command]:
         commands: list[Command] = []
         while True:
-            for run in self.nodes:
-                run.refresh()
-            started: list[RunBundle] = []
-            for run in self.nodes:
-                for command in run.work():
-                    self._owner[command.bundle] = run
-                    started.append(command)
-            commands += started
-            if not self.context.dirty:
+            self._settle(commands)
+            if self._owner:
+                return commands + self._waking()
+            if all(run.watermark_out >= MAX for run in self.nodes):
+                return [*commands, *self._end(JobDrained() if self.context.draining else JobDone())]
+            if not self._play():
                 break
-            self.context.dirty = False
-        if self._owner:
-            return commands + self._waking()
-        if all(run.watermark_out >= MAX for run in self.nodes):
-            return [*commands, *self._end(JobDone())]
         waking = self._waking()
         if waking or self._wake is not None:
             return commands + waking
         stuck = ", ".join(run.id for run in self.nodes if run.watermark_out < MAX)
         return [*commands, *self._end(JobFailed(f"the runner is stuck: nothing runs, and {stuck} cannot finish"))]
 
-    def _waking(self) -> list[Command]:
+    def _settle(self, commands: list[Command]) -> None:
+        """Lets every node step and start work until nothing moves by itself."""
+        while True:
+            self.context.dirty = False
+            for run in self.nodes:
+                run.refresh()
+            for run in self.nodes:
+                for command in run.work():
+                    self._owner[command.bundle] = run
+                    commands.append(command)
+            if not self.context.dirty:
+                return
+
+    def _play(self) -> bool:
+        """Everything is quiet: the next event of a script, or the next instant that is waited for behind its end."""
+        waiting = [script for script in self._scripts if not script.complete]
+        if waiting:  # several scripts take turns
+            min(waiting, key=lambda script: script.played).play()
+            return True
+        if self._scripts:
+            at = self._next_wake()
+            if at is not None:
+                self.context.now = at
+                return True
+        return False
+
+    def _next_wake(self) -> int | None:
         times = [at for run in self.nodes if (at := run.wake_at()) is not None and at > self.context.now]
-        at = min(times, default=None)
+        return min(times, default=None)
+
+    def _waking(self) -> list[Command]:
+        if self.context.scripted:  # its clock stands still between events
+            return []
+        at = self._next_wake()
         if at == self._wake:
             return []
         self._wake = at

@@ -9,15 +9,19 @@ from attrs import field, frozen
 __all__ = [
     "BundleDone",
     "BundleFailed",
+    "BundleSplit",
     "CancelRequested",
     "Command",
+    "DrainRequested",
     "Event",
     "Finalize",
     "JobCancelled",
     "JobDone",
+    "JobDrained",
     "JobFailed",
     "Residual",
     "RunBundle",
+    "Split",
     "Started",
     "Tick",
     "WakeAt",
@@ -59,11 +63,21 @@ class BundleDone:
 
 
 @frozen
+class BundleSplit:
+    """A running bundle gave up a part: elements from `first_residual` on, and these restrictions (P-SPL-04, P-SPL-05)."""
+
+    bundle: str
+    first_residual: int | None = None
+    residuals: tuple[Residual, ...] = ()
+
+
+@frozen
 class BundleFailed:
-    """A bundle was answered with an error, or its worker was lost."""
+    """A bundle was answered with an error, or its worker was lost; then nothing is tried again."""
 
     bundle: str
     error: str
+    lost: bool = False
 
 
 @frozen
@@ -72,11 +86,16 @@ class CancelRequested:
 
 
 @frozen
+class DrainRequested:
+    """A client drains the job: sources stop, what is there is finished (M-DRAIN-04)."""
+
+
+@frozen
 class Tick:
     """Time went by."""
 
 
-Event = Started | BundleDone | BundleFailed | CancelRequested | Tick
+Event = Started | BundleDone | BundleSplit | BundleFailed | CancelRequested | DrainRequested | Tick
 
 
 # ---- commands
@@ -90,6 +109,16 @@ class RunBundle:
     stage: str
     data: tuple[bytes, ...] = ()
     timers: Mapping[Family, tuple[bytes, ...]] = field(factory=dict)
+    #: Tokens under which an SDK may cache user state, and side inputs by (transform, side input id) (M-BNDL-14).
+    state_token: bytes = b""
+    side_tokens: Mapping[tuple[str, str], bytes] = field(factory=dict)
+
+
+@frozen
+class Split:
+    """Ask a running bundle to give up everything that it has not begun (P-SPL-02)."""
+
+    bundle: str
 
 
 @frozen
@@ -112,6 +141,11 @@ class JobDone:
 
 
 @frozen
+class JobDrained:
+    """Everything that was read is processed."""
+
+
+@frozen
 class JobFailed:
     """The job cannot be completed."""
 
@@ -123,4 +157,4 @@ class JobCancelled:
     """The job was cancelled; no answer of any running bundle counts any more."""
 
 
-Command = RunBundle | Finalize | WakeAt | JobDone | JobFailed | JobCancelled
+Command = RunBundle | Split | Finalize | WakeAt | JobDone | JobDrained | JobFailed | JobCancelled

@@ -177,8 +177,10 @@ def liftable(transform: Any, components: Any) -> bool:
     strategy = components.windowing_strategies[collection.windowing_strategy_id]
     payload = pb.CombinePayload.FromString(transform.spec.payload)
     kvs = [components.coders[components.pcollections[each].coder_id] for each in (main, out)]
+    exact = strategy.output_time != pb.OutputTime.END_OF_WINDOW and collection.is_bounded == pb.IsBounded.UNBOUNDED
     return (
-        all(coder.spec.urn == urns.Coder.KV and len(coder.component_coder_ids) == 2 for coder in kvs)
+        not exact  # which timestamps count is decided element by element (M-HOLD-02); accumulators have but one
+        and all(coder.spec.urn == urns.Coder.KV and len(coder.component_coder_ids) == 2 for coder in kvs)
         and payload.accumulator_coder_id in components.coders
         and strategy.merge_status != pb.MergeStatus.NEEDS_MERGE
         and not counts_elements(strategy.trigger)

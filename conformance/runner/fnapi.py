@@ -32,6 +32,8 @@ EMBEDDED_BYTES = 64 << 10
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
+#: Bundles that run at a time on one worker; beyond some dozens more of them only wait longer for their answers to be read.
+BUNDLES_AT_ONCE = 64
 GO_SDK = "beam:version:sdk_base:go"
 
 
@@ -132,6 +134,10 @@ class Worker:
         self.statuses: dict[str, asyncio.Future[Any]] = {}
         self.bundles: dict[str, BundleIO] = {}
         self.short_ids: dict[str, Any] = {}
+        #: Short ids that were asked for, and the answer.
+        self.asked_ids: dict[str, asyncio.Future[Any]] = {}
+        #: Lets so many bundles at a time run here.
+        self.slots = asyncio.Semaphore(BUNDLES_AT_ONCE)
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._questions = 0
         self._control: object | None = None
@@ -153,13 +159,17 @@ class Worker:
         self.control_out.put_nowait(request)
         return future
 
+    def unanswered(self, bundle: str) -> bool:
+        """Whether a bundle was sent and its answer has not come; only such may be asked about (P-CTL-24)."""
+        return bundle in self._answers and bundle in self.bundles
+
     def question_id(self) -> str:
         """A fresh id for an instruction that is not a bundle."""
         self._questions += 1
         return f"question-{self._questions}"
 
-    async def process(self, command: RunBundle, node: StageNode, tokens: Iterable[Any] = ()) -> tuple[Any, BundleIO]:
-        """Runs a bundle to its end, with cache tokens for its state. Raises BundleError with the SDK's text, or WorkerLost."""
+    async def process(self, command: RunBundle, node: StageNode) -> tuple[Any, BundleIO]:
+        """Runs a bundle to its end. Raises BundleError with the SDK's text, or WorkerLost."""
         if not self.connected.is_set():  # lost while it had nothing to do: its boot program may restart it (P-BOOT-08)
             try:
                 await asyncio.wait_for(self.connected.wait(), self.reconnect)
@@ -169,7 +179,8 @@ class Worker:
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id
-        request.process_bundle.cache_tokens.extend(tokens)
+        if urns.Protocol.STATE_CACHING in self.declared:
+            _add_tokens(request.process_bundle, command)
         request.process_bundle.data_stream_id = stream = next(self._streams)
         data_out = self.data_out[stream]
         embedded = self._embeds and _size(command) <= EMBEDDED_BYTES
@@ -345,6 +356,15 @@ class Worker:
 
 def _size(command: RunBundle) -> int:
     return sum(map(len, command.data)) + sum(len(each) for timers in command.timers.values() for each in timers)
+
+
+def _add_tokens(request: Any, command: RunBundle) -> None:
+    if command.state_token:
+        token = request.cache_tokens.add(token=command.state_token)
+        token.user_state.SetInParent()
+    for (transform, side_input), value in command.side_tokens.items():
+        token = request.cache_tokens.add(token=value)
+        token.side_input.transform_id, token.side_input.side_input_id = transform, side_input
 
 
 async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:

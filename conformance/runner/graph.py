@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from conformance.runner import windowing
+from attrs import evolve
+
+from conformance.runner import script, windowing
 from conformance.runner.coders_rewrite import WireCoders
 from conformance.runner.cutting import Skip
 from conformance.runner.expand import DELEGATED, IDENTITIES, Expansion, Step, expand
@@ -20,6 +22,7 @@ from conformance.runner.plan import (
     ImpulseNode,
     Node,
     Plan,
+    ScriptNode,
     SideInput,
     StageNode,
     StateCell,
@@ -55,17 +58,28 @@ class _Planner:
         self.collections: dict[str, Collection] = {}
         self.descriptors: dict[str, Any] = {}
         self.used: set[str] = set()
+        self.unbounded: set[str] = set()
 
     def build(self, fusing: bool) -> Plan:
         for step in self.steps:
             self._wire_outputs(step)
         self.steps = topological([each for step in self.steps for each in self._transcoded(step)])
         self.producer = {collection: step for step in self.steps for collection in step.outputs.values()}
+        self._find_unbounded()
         units = fuse(self.steps, fusing=fusing)
         outside = self._read_outside(units)
         nodes: list[Node] = [self._node(unit, outside) for unit in units]
         used = {each: self.environments[each] for each in sorted(self.used)}
         return Plan(tuple(nodes), self.collections, self.descriptors, used)
+
+    def _find_unbounded(self) -> None:
+        """What is unbounded, by declaration or because its producer or main input is (M-BATCH-01, M-BATCH-03)."""
+        for step in self.steps:
+            mains = set(step.transform.inputs.values()) - set(step.sides.values())
+            endless = step.urn == T.TEST_STREAM or bool(mains & self.unbounded)
+            for collection in step.outputs.values():
+                if endless or self.raw[collection].is_bounded == pb.IsBounded.UNBOUNDED:
+                    self.unbounded.add(collection)
 
     # ---- coders of PCollections
 
@@ -83,6 +97,8 @@ class _Planner:
 
     def _transcoded(self, step: Step) -> list[Step]:
         """A Flatten, behind a step for each input that comes in another coder: the SDK re-encodes it (P-PIPE-20)."""
+        if step.urn == T.TEST_STREAM:
+            return self._unpacked(step)
         if step.urn != T.FLATTEN and step.urn not in IDENTITIES:
             return [step]
         (result,) = step.outputs.values()
@@ -95,19 +111,36 @@ class _Planner:
             if self.coders.same(self.elements[source], self.elements[result]) and same_window:
                 continue
             step_id = f"{step.id}/transcode/{name}"
-            copy = pb.PCollection()
-            copy.CopyFrom(self.raw[result])
-            copy.unique_name = step_id
-            copy.windowing_strategy_id = self.raw[result].windowing_strategy_id
-            self.raw[step_id] = copy
-            self.elements[step_id] = self.elements[result]
+            self._like(result, step_id, self.elements[result])
             environment = upstream_environment(step, self.producer) or self._any_environment()
-            transform = pb.PTransform(unique_name=step_id, inputs={"in": source}, outputs={"out": step_id})
-            transform.spec.urn = T.FLATTEN
-            transform.environment_id = environment
-            made.append(Step(step_id, transform, environment, main=source))
+            made.append(_transcoder(step_id, source, step_id, environment))
             step.transform.inputs[name] = step_id
         return [*made, step]
+
+    def _like(self, collection: str, name: str, element: str) -> None:
+        """One PCollection more, of another wire coder."""
+        copy = pb.PCollection()
+        copy.CopyFrom(self.raw[collection])
+        copy.unique_name = name
+        self.raw[name] = copy
+        self.elements[name] = element
+
+    def _unpacked(self, step: Step) -> list[Step]:
+        """A TestStream, before a step for each output whose elements this runner cannot bring into their wire coder (`script`)."""
+        submitted = pb.TestStreamPayload.FromString(step.transform.spec.payload).coder_id
+        wire = self.coders.wire(submitted)
+        prefixed = self.coders.urn(wire) == urns.Coder.LENGTH_PREFIX
+        made: list[Step] = []
+        for tag, collection in sorted(step.outputs.items()):
+            if (prefixed or wire == submitted) and self.coders.same(wire, self.elements[collection]):
+                continue
+            step_id = f"{step.id}/unpack/{tag}"
+            whole = wire if prefixed else self.coders.add(urns.Coder.LENGTH_PREFIX, submitted, hint="length_prefix")
+            self._like(collection, step_id, whole)
+            step.transform.outputs[tag] = step_id
+            readers = (each.environment for each in self.steps if each.main == collection and each.environment)
+            made.append(_transcoder(step_id, step_id, collection, next(readers, "") or self._any_environment()))
+        return [step, *made]
 
     def _any_environment(self) -> str:
         return next((step.environment for step in self.steps if step.environment), "")
@@ -133,7 +166,7 @@ class _Planner:
                 self.coders.windowed(element, window),
                 self.coders.cut(element, window),
                 strategy,
-                self.raw[collection_id].is_bounded != pb.IsBounded.UNBOUNDED,
+                collection_id not in self.unbounded,
             )
         return self.collections[collection_id]
 
@@ -157,6 +190,8 @@ class _Planner:
         (step,) = unit.steps
         for collection in [*step.transform.inputs.values(), *step.outputs.values()]:
             self._collection(collection)
+        if step.urn == T.TEST_STREAM:
+            return self._script(step)
         (result,) = step.outputs.values()
         if step.urn == T.IMPULSE:
             return ImpulseNode(step.id, result)
@@ -164,6 +199,14 @@ class _Planner:
             (source,) = step.transform.inputs.values()
             return GroupNode(step.id, source, result, self._merger(step, source))
         return FlattenNode(step.id, tuple(step.transform.inputs.values()), result)
+
+    def _script(self, step: Step) -> ScriptNode:
+        payload = pb.TestStreamPayload.FromString(step.transform.spec.payload)
+        coders = self.coders.coders
+        outputs = step.outputs
+        encoders = {each: script.encoder(payload.coder_id, self.elements[each], coders) for each in outputs.values()}
+        read = script.reader(outputs, encoders)
+        return ScriptNode(step.id, outputs, tuple(map(read, payload.events)))
 
     def _stage(self, unit: Unit, outside: set[str]) -> StageNode:
         root = unit.root
@@ -182,12 +225,16 @@ class _Planner:
             for name, collection in step.sides.items():
                 self._collection(collection)
                 pattern = step.pardo.side_inputs[name].access_pattern.urn
-                sides.append(SideInput(step.id, name, collection, pattern == urns.SideInput.MULTIMAP))
+                mapper = self._mapper(step, name, collection)
+                sides.append(SideInput(step.id, name, collection, pattern == urns.SideInput.MULTIMAP, mapper))
             if step.pardo is not None:
                 states += self._states(step)
                 timers += self._timers(step)
                 time_sorted = time_sorted or step.pardo.requires_time_sorted_input
         self.used.add(unit.environment)
+        process = next((step for step in unit.steps if step.urn == T.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS), None)
+        for collection in process.outputs.values() if process else ():
+            self._collection(collection)
         node = StageNode(
             unit.id,
             unit.environment,
@@ -200,11 +247,20 @@ class _Planner:
             tuple(timers),
             bool(states or timers),
             time_sorted,
-            any(step.urn == T.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS for step in unit.steps),
+            process is not None,
+            process.outputs if process else {},
+            self._truncator(process) if process else None,
         )
         transforms = {step.id: self._executable(step) for step in unit.steps}
         self._describe(node, transforms, {name: self.raw[name] for name in _ids(transforms.values())})
-        return node
+        if process is None or node.truncator is None:
+            return node
+        (left,) = node.truncator.sinks.values()
+        drained = evolve(node, id=f"{node.id}/drained", input=left, truncator=None)
+        main = next(name for name, each in process.transform.inputs.items() if each == process.main and name not in process.sides)
+        transforms[process.id].inputs[main] = left
+        self._describe(drained, transforms, {name: self.raw[name] for name in _ids(transforms.values())})
+        return evolve(node, drained=drained)
 
     def _states(self, step: Step) -> list[StateCell]:
         cells = []
@@ -300,14 +356,30 @@ class _Planner:
         coders = self.coders
         environment = strategy.proto.environment_id or upstream_environment(step, self.producer) or self._any_environment()
         window = coders.window(strategy.proto.window_coder_id)
-        nonce, several = coders.add(urns.Coder.BYTES, hint="bytes"), coders.add(urns.Coder.ITERABLE, window, hint="iterable")
+        several = coders.add(urns.Coder.ITERABLE, window, hint="iterable")
         merged = coders.add(urns.Coder.ITERABLE, coders.add(urns.Coder.KV, window, several, hint="kv"), hint="iterable")
         answer = coders.add(urns.Coder.KV, several, merged, hint="kv")
-        stage_id = f"merge/{step.id}"
+        return self._answerer(f"merge/{step.id}", T.MERGE_WINDOWS, strategy.proto.window_fn, environment, several, answer)
+
+    def _mapper(self, step: Step, name: str, side: str) -> StageNode | None:
+        """A stage that maps main windows to those of an unbounded side input (M-WIN-21, P-PIPE-18).
+
+        Elements wait for the windows that it tells. Global windows are mapped without asking.
+        """
+        if side not in self.unbounded or self._strategy(side).windows == "global":
+            return None
+        main, target = (self.coders.window(self._strategy(each).proto.window_coder_id) for each in (step.main, side))
+        spec = step.pardo.side_inputs[name].window_mapping_fn
+        return self._answerer(f"map/{step.id}/{name}", T.MAP_WINDOWS, spec, step.environment, main, target)
+
+    def _answerer(self, stage_id: str, urn: str, spec: Any, environment: str, question: str, answer: str) -> StageNode:
+        """A stage of one transform, KV<nonce, question> to KV<nonce, answer> in the global window."""
+        coders = self.coders
+        nonce = coders.add(urns.Coder.BYTES, hint="bytes")
         global_id = f"{stage_id}/windowing"
         self.protos[global_id] = windowing.global_proto(coders.add(urns.Coder.GLOBAL_WINDOW, hint="global_window"), environment)
         ends = {}
-        for end, content in (("in", several), ("out", answer)):
+        for end, content in (("in", question), ("out", answer)):
             name = f"{stage_id}/{end}"
             self.raw[name] = pb.PCollection(unique_name=name, windowing_strategy_id=global_id, is_bounded=pb.IsBounded.BOUNDED)
             self.elements[name] = coders.add(urns.Coder.KV, nonce, content, hint="kv")
@@ -316,14 +388,54 @@ class _Planner:
             ends[end] = name
         transform = pb.PTransform(unique_name=stage_id, inputs={"in": ends["in"]}, outputs={"out": ends["out"]})
         transform.environment_id = environment
-        transform.spec.urn = T.MERGE_WINDOWS
-        transform.spec.payload = strategy.proto.window_fn.SerializeToString()
+        transform.spec.urn = urn
+        transform.spec.payload = spec.SerializeToString()
         self.used.add(environment)
         node = StageNode(
             stage_id, environment, ends["in"], f"{stage_id}/source", {f"{stage_id}/sink": ends["out"]}, (f"{stage_id}/windows",)
         )
         self._describe(node, {f"{stage_id}/windows": transform}, {name: self.raw[name] for name in ends.values()})
         return node
+
+    def _truncator(self, process: Step) -> StageNode | None:
+        """A stage that tells what is left of restrictions when the job drains, if the SDK does that (P-PIPE-16)."""
+        if T.TRUNCATE_SIZED_RESTRICTION not in self.environments[process.environment].capabilities:
+            return None
+        stage_id = f"truncate/{process.id}"
+        name, output = f"{process.id}/truncate", f"{process.id}/truncated"
+        self._like(process.main, output, self.elements[process.main])
+        if process.main in self.unbounded:
+            self.unbounded.add(output)
+        for collection in (process.main, output):
+            self._collection(collection)
+        transform = self._executable(process)
+        transform.spec.urn = T.TRUNCATE_SIZED_RESTRICTION
+        transform.unique_name = f"{process.transform.unique_name}/truncate"
+        transform.outputs.clear()
+        transform.outputs["out"] = output
+        sides = tuple(
+            SideInput(name, each, source, process.pardo.side_inputs[each].access_pattern.urn == urns.SideInput.MULTIMAP)
+            for each, source in process.sides.items()
+        )
+        node = StageNode(
+            stage_id,
+            process.environment,
+            process.main,
+            f"{stage_id}/source",
+            {f"{stage_id}/sink": output},
+            (name,),
+            sides,
+        )
+        self._describe(node, {name: transform}, {each: self.raw[each] for each in _ids([transform])})
+        return node
+
+
+def _transcoder(step_id: str, source: str, result: str, environment: str) -> Step:
+    """A step in which the SDK changes nothing but the coder."""
+    transform = pb.PTransform(unique_name=step_id, inputs={"in": source}, outputs={"out": result})
+    transform.spec.urn = T.FLATTEN
+    transform.environment_id = environment
+    return Step(step_id, transform, environment, main=source)
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -7,6 +7,7 @@ P-JOB-04). How a job runs is `driver`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import time
@@ -159,7 +160,7 @@ class JobService:
             name: environments.resolve(environment, self._default_environment)
             for name, environment in request.pipeline.components.environments.items()
         }
-        make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url)
+        make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url, fusing=self._rules().fuses())
         job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, make_plan)
         self.jobs[job_id] = job
         # While the answer is on its way and the client thinks about Run.
@@ -175,7 +176,8 @@ class JobService:
         for environment in job.environments.values():
             if environment.urn == urns.Env.EXTERNAL:
                 await self._fnapi.pools.warm(pb.ExternalPayload.FromString(environment.payload).endpoint.url)
-        _ = job.plan
+        with contextlib.suppress(Exception):  # a defect of ours: Run, which asks again, tells of it
+            _ = job.plan
 
     def _retire(self) -> None:
         """Forgets the oldest finished jobs beyond what is kept."""
@@ -240,6 +242,15 @@ class JobService:
             else:
                 job.driver.cancel()
         return job_pb2.CancelJobResponse(state=job.state)
+
+    async def Drain(self, request: Any, context: Any) -> Any:
+        job = await self._job(request.job_id, context)
+        if job.driver is None and job.state not in TERMINAL:
+            text = f"{job.id} does not run yet, so there is nothing to drain; run it, or cancel it"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        if job.driver is not None and job.state == S.RUNNING:
+            job.driver.drain()
+        return job_pb2.DrainJobResponse(state=job.state)
 
     async def close(self) -> None:
         """Cancels what runs and waits for it."""

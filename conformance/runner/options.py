@@ -13,8 +13,6 @@ from conformance.wire.api import job_pb2
 __all__ = ["DESCRIPTORS", "Options"]
 
 _T = job_pb2.PipelineOptionType
-#: How long what an SDK cached of user state stays valid: not at all, for a bundle, or while its worker is the only one to write.
-_CACHES = ("off", "bundle", "worker")
 
 
 @frozen
@@ -23,7 +21,6 @@ class Options:
 
     worker_start_timeout: float = 60.0
     state_page_bytes: int = PAGE_BYTES
-    user_state_cache: str = "off"
     data_streams: int = 0
     sample_data: bool = False
     slow_bundle_seconds: float = 0.0
@@ -63,12 +60,6 @@ def _positive(value: Any) -> float:
     return number
 
 
-def _cache(value: Any) -> str:
-    if value not in _CACHES:
-        raise ValueError(f"one of {', '.join(_CACHES)} is needed")
-    return str(value)
-
-
 def _truth(value: Any) -> bool:
     truth = {"true": True, "false": False, True: True, False: False}.get(value.lower() if isinstance(value, str) else value)
     if truth is None:
@@ -80,7 +71,6 @@ _at_least_0 = _number(0.0, "a number not below 0 is needed")
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "worker_start_timeout": _positive,
     "state_page_bytes": lambda value: int(_positive(value)),
-    "user_state_cache": _cache,
     "data_streams": lambda value: int(_at_least_0(value)),
     "sample_data": _truth,
     "slow_bundle_seconds": _at_least_0,
@@ -105,12 +95,6 @@ DESCRIPTORS = [
         _T.INTEGER,
         str(PAGE_BYTES),
         "Size of a page of user state or side input, in bytes; at least one element is in each page.",
-    ),
-    _described(
-        "user_state_cache",
-        _T.STRING,
-        "off",
-        "How long an SDK that caches state may keep user state: off, bundle (each bundle starts anew) or worker.",
     ),
     _described(
         "data_streams",

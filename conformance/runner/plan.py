@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from conformance.runner.cutting import Skip, TimerCut, WindowedCut
 
 __all__ = [
+    "Add",
     "Collection",
     "FlattenNode",
     "GroupNode",
     "ImpulseNode",
+    "Move",
     "Node",
+    "Pass",
     "Plan",
+    "ScriptEvent",
+    "ScriptNode",
     "SideInput",
     "StageNode",
     "StateCell",
@@ -38,6 +43,10 @@ class Strategy:
     merging: str
     output_time: int
     allowed_lateness: int
+    accumulation: int
+    #: Whether panes without new elements are wanted: at the end of the window, when it is over (M-PANE-06).
+    on_time_always: bool
+    closing_always: bool
     proto: Any
 
 
@@ -51,6 +60,7 @@ class Collection:
     port: str
     cut: WindowedCut
     strategy: Strategy
+    #: Nothing upstream is unbounded: it is complete in one step, and nothing in it is late (M-BATCH-01).
     bounded: bool
 
 
@@ -62,6 +72,8 @@ class SideInput:
     name: str
     collection: str
     multimap: bool
+    #: Asks the SDK for the side window of a main window (M-WIN-21); None where there is nothing to ask.
+    mapper: StageNode | None = None
 
 
 @frozen
@@ -122,6 +134,12 @@ class StageNode:
     time_sorted: bool = False
     #: The transform right behind the source processes restrictions, and so may hand back residuals.
     splittable: bool = False
+    #: PCollections that the splittable transform makes, by local name (P-CTL-21).
+    split_outputs: Mapping[str, str] = field(factory=dict)
+    #: Asks the SDK what is left of restrictions when the job drains (M-SDF-12); None if it does not do that.
+    truncator: StageNode | None = None
+    #: This stage again, for what the truncator left: it reads another PCollection.
+    drained: StageNode | None = None
 
 
 @frozen
@@ -134,7 +152,43 @@ class GroupNode:
     merger: StageNode | None = None
 
 
-Node = ImpulseNode | FlattenNode | StageNode | GroupNode
+@frozen
+class Add:
+    """Elements come out of a TestStream together."""
+
+    collection: str
+    chunks: tuple[bytes, ...]
+
+
+@frozen
+class Move:
+    """The watermark of an output of a TestStream moves."""
+
+    collection: str
+    watermark: int
+
+
+@frozen
+class Pass:
+    """The clock of processing time moves on."""
+
+    by: int
+
+
+ScriptEvent = Add | Move | Pass
+
+
+@frozen
+class ScriptNode:
+    """A TestStream: what comes from outside and when, as a script (M-TS-01)."""
+
+    id: str
+    #: Tag → PCollection.
+    outputs: Mapping[str, str]
+    events: tuple[ScriptEvent, ...]
+
+
+Node = ImpulseNode | ScriptNode | FlattenNode | StageNode | GroupNode
 
 
 @frozen
@@ -149,6 +203,9 @@ class Plan:
     environments: Mapping[str, Any]
 
     def stages(self) -> list[StageNode]:
-        """All stages, mergers too."""
+        """All stages, those too that answer the runner's own questions."""
         plain = [node for node in self.nodes if isinstance(node, StageNode)]
-        return plain + [node.merger for node in self.nodes if isinstance(node, GroupNode) and node.merger]
+        asked = [node.merger for node in self.nodes if isinstance(node, GroupNode)]
+        asked += [side.mapper for node in plain for side in node.side_inputs]
+        asked += [each for node in plain for each in (node.truncator, node.drained)]
+        return plain + [each for each in asked if each is not None]

@@ -5,7 +5,8 @@ Everything is pure: values in, values out. Times are milliseconds; windows, keys
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from conformance.runner import cutting
 from conformance.runner.cutting import Element, TimerValue
@@ -100,27 +101,138 @@ class Rules:
         """What makes two elements one group: the encoded key (M-WIN-16, P-PIPE-14)."""
         return key
 
-    def may_fire(self, window_max: int, watermark: int) -> bool:
-        """Whether the end of a window is reached (M-TRIG-10)."""
+    def closed_drops(self) -> bool:
+        """Whether data behind a finished trigger is dropped (M-TRIG-35)."""
+        return True
+
+    # ---- triggers
+
+    def end_of_window(self, window_max: int, watermark: int) -> bool:
+        """Whether the end of a window is reached: the watermark is past its last instant (M-TRIG-10)."""
         return watermark > window_max
 
-    def output_timestamp(self, output_time: int, window_max: int, earliest: int, latest: int) -> int:
-        """The timestamp of a pane (M-HOLD-01, M-HOLD-04)."""
-        if output_time == pb.OutputTime.EARLIEST_IN_PANE:
-            return min(earliest, window_max)
-        if output_time == pb.OutputTime.LATEST_IN_PANE:
-            return min(latest, window_max)
-        return window_max
+    def count_reached(self, count: int, wanted: int) -> bool:
+        """Whether enough elements came since the last reset (M-TRIG-13)."""
+        return count >= wanted
 
-    def bounded_pane(self) -> Pane:
-        """The label of the one pane of bounded execution (M-PANE-15, M-BATCH-06)."""
-        return Pane(True, True, Timing.ON_TIME, 0, 0)
+    def trigger_target(self, now: int, transforms: Iterable[Any]) -> int:
+        """The instant that AfterProcessingTime waits for, from an arrival at `now` (M-TRIG-18, M-TRIG-19, M-TRIG-20)."""
+        for each in transforms:
+            if each.WhichOneof("timestamp_transform") == "align_to":
+                now = self.aligned(now, each.align_to.period, each.align_to.offset)
+            else:
+                now += each.delay.delay_millis
+        return now
+
+    def aligned(self, now: int, period: int, offset: int) -> int:
+        """The first point of a grid at or after `now`; one on the grid stays (M-TRIG-20)."""
+        return now + (offset - now) % period if period > 0 else now
+
+    def trigger_target_reached(self, target: int, now: int) -> bool:
+        """Whether the clock makes AfterProcessingTime ready (M-TRIG-18)."""
+        return now >= target
+
+    def all_ready(self, parts: Iterable[bool]) -> bool:
+        """AfterAll: every part is ready or was (M-TRIG-23)."""
+        return all(parts)
+
+    def any_ready(self, parts: Iterable[bool]) -> bool:
+        """AfterAny: some part is ready or was (M-TRIG-24)."""
+        return any(parts)
+
+    def finally_ends(self, ready: bool) -> bool:
+        """OrFinally: whether a firing is its last (M-TRIG-26)."""
+        return ready
+
+    def repeats(self) -> bool:
+        """Repeat: whether a finished part begins anew (M-TRIG-27)."""
+        return True
+
+    def merged_count(self, counts: Iterable[int]) -> int:
+        """How many elements a merged window has had: all of them (M-TRIG-41)."""
+        return sum(counts)
+
+    def merged_target(self, targets: Sequence[int]) -> int | None:
+        """What a merged window waits for: the earliest (M-TRIG-41)."""
+        return min(targets, default=None)
+
+    def rewinds_to_early(self, on_time: Sequence[bool], at_end: bool) -> bool:
+        """Whether a merged window is before its end again, though windows that it is made of were past theirs (M-TRIG-42)."""
+        return not at_end or not all(on_time)
+
+    # ---- panes
+
+    def pane_timing(self, was_on_time: bool, window_max: int, watermark: int, output: int) -> Timing:
+        """EARLY* ON_TIME? LATE* (M-PANE-03)."""
+        if was_on_time or window_max < output:
+            return Timing.LATE
+        return Timing.ON_TIME if watermark > window_max else Timing.EARLY
+
+    def pane_is_last(self, finished: bool, final: bool) -> bool:
+        """Whether no pane can follow: the trigger finished, or the window is over (M-PANE-05)."""
+        return finished or final
+
+    def emits(self, new: int, timing: Timing, last: bool, on_time_always: bool, closing_always: bool) -> bool:
+        """Whether a firing becomes a pane; one without new elements only if the strategy asks for it (M-PANE-06)."""
+        return new > 0 or (timing == Timing.ON_TIME and on_time_always) or (last and closing_always)
+
+    def pane(self, index: int, nonspeculative: int, timing: Timing, last: bool) -> Pane:
+        """The label of a pane; indices count panes that are emitted (M-PANE-04)."""
+        return Pane(index == 0, last, timing, index, -1 if timing == Timing.EARLY else nonspeculative)
+
+    def keeps_values(self, accumulation: int) -> bool:
+        """Whether elements stay in a window after a pane (M-PANE-11)."""
+        return accumulation == pb.AccumulationMode.ACCUMULATING
+
+    def merged_values(self, values: list[bytes]) -> list[bytes]:
+        """What a window that is merged away gives to the new one: everything (M-TRIG-45)."""
+        return values
+
+    # ---- timestamps of panes, and holds
+
+    def element_hold(self, output_time: int, timestamp: int, window_max: int) -> int:
+        """Where an element would hold the output watermark: at the timestamp that its pane would get from it (M-HOLD-05)."""
+        return window_max if output_time == pb.OutputTime.END_OF_WINDOW else min(timestamp, window_max)
+
+    def can_hold(self, hold: int, window_max: int, watermark: int, output: int) -> bool:
+        """Whether an element still contributes to its pane's timestamp (M-HOLD-02)."""
+        return hold >= output and window_max >= watermark
+
+    def combined_hold(self, output_time: int, hold: int | None, other: int) -> int:
+        """One element more: the earliest, or the latest (M-HOLD-01, M-HOLD-07)."""
+        if hold is None:
+            return other
+        return max(hold, other) if output_time == pb.OutputTime.LATEST_IN_PANE else min(hold, other)
+
+    def merged_hold(self, output_time: int, holds: Sequence[int], window_max: int) -> int:
+        """The hold of a merged window (M-HOLD-08)."""
+        if output_time == pb.OutputTime.END_OF_WINDOW:
+            return window_max
+        return max(holds) if output_time == pb.OutputTime.LATEST_IN_PANE else min(holds)
+
+    def owes_final_pane(self, closing_always: bool) -> bool:
+        """Whether a window that fired holds on for its final pane (M-HOLD-06)."""
+        return closing_always
+
+    def pane_timestamp(self, output_time: int, hold: int | None, window_max: int) -> int:
+        """The timestamp of a pane; of one to which nothing could contribute the end of the window (M-HOLD-01 to M-HOLD-04)."""
+        if hold is None or output_time == pb.OutputTime.END_OF_WINDOW:
+            return window_max
+        return min(hold, window_max)
 
     # ---- side inputs
 
     def side_input_ready(self, watermark: int) -> bool:
-        """Whether main elements may see a side input: it is complete (M-SIDE-06)."""
+        """Whether main elements may see a bounded side input: it is complete (M-SIDE-06)."""
         return watermark >= MAX
+
+    def side_window_ready(self, has_pane: bool, certain: int, watermark: int) -> bool:
+        """Whether main elements may see a window of an unbounded one: it had a pane, or gets none in time any more (M-SIDE-05)."""
+        return has_pane or watermark > certain
+
+    def shown_in_view(self, before: list[bytes], pane: list[bytes], accumulating: bool) -> list[bytes]:
+        """What a view shows of a window after a pane: that pane, unless it brought nothing (M-SIDE-08)."""
+        return pane or before
 
     def side_input_windows(self, element: Element) -> Sequence[bytes]:
         """The windows of the view in which a side element shows."""
@@ -132,9 +244,13 @@ class Rules:
         """Whether another bundle of a stage may start: one key is never in two at once (M-BNDL-10, M-STATE-02)."""
         return running == 0 or not keyed
 
-    def time_sorted(self, elements: Iterable[Element]) -> list[Element]:
-        """Elements for a DoFn that requires time-sorted input: by timestamp (M-STATE-16)."""
-        return sorted(elements, key=lambda element: element.timestamp)
+    def time_sorted(self, elements: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """(timestamp, element) for a DoFn that requires time-sorted input: by timestamp (M-STATE-16)."""
+        return sorted(elements, key=lambda element: element[0])
+
+    def sorted_release(self, until: int, watermark: int) -> bool:
+        """Whether nothing that belongs before an element can come any more; what comes even later is dropped (M-STATE-16)."""
+        return watermark > until
 
     def state_over(self, expiry: int, watermark: int) -> bool:
         """Whether user state of a window is freed, its timers and OnWindowExpiration having run (M-STATE-13)."""
@@ -157,20 +273,20 @@ class Rules:
         return timer.clear
 
     def event_timer_due(self, fire: int, expiry: int, watermark: int) -> bool:
-        """Event time: the watermark is past T; beyond gc + 1 it never fires (M-TIMER-10, M-TIMER-15, M-TIMER-22)."""
-        return watermark > fire and fire <= expiry + 1
+        """Event time: the watermark is past T; T = gc + 1 fires as the window ends, later ones never (M-TIMER-10, M-TIMER-15)."""
+        return watermark > min(fire, expiry) and fire <= expiry + 1
 
     def processing_timer_due(self, fire: int, now: int, watermark: int) -> bool:
-        """Processing time: the clock reached T, or the bounded input is over (M-TIMER-25, M-TIMER-30)."""
+        """Processing time: the clock reached T, or the input is over (M-TIMER-25, M-TIMER-30)."""
         return now >= fire or watermark >= MAX
 
     def timer_order(self, fires: Iterable[int]) -> int:
         """Which of the due fire times of one key and domain goes first (M-TIMER-17)."""
         return min(fires)
 
-    def timer_hold(self, fire: int, hold: int) -> int:
-        """Where a pending timer holds the output watermark; beyond T it holds nothing more (M-TIMER-12, M-TIMER-14)."""
-        return min(hold, fire)
+    def timer_hold(self, event_time: bool, fire: int, hold: int) -> int:
+        """Where a pending timer holds the output watermark; one of event time not beyond T (M-TIMER-12, M-TIMER-14)."""
+        return min(hold, fire) if event_time else min(hold, MAX)
 
     def fired_at(self, fire: int, watermark: int) -> int:
         """The fire timestamp that is delivered: as set (P-TMR-05)."""
@@ -178,10 +294,34 @@ class Rules:
 
     # ---- residuals and the end
 
+    def residual_hold(self, outputs: Iterable[str], reported: Mapping[str, int]) -> int:
+        """Where a restriction in progress holds the output watermark; an output it says nothing of stays (M-SDF-07, M-WM-07)."""
+        return min((reported.get(name, MIN) for name in outputs), default=MIN)
+
     def residual_due(self, at: int, now: int) -> bool:
         """Whether a self-checkpointed residual may run again (M-SDF-04)."""
         return now >= at
 
     def retries(self, attempts: int) -> bool:
-        """Whether a bundle that failed runs again (M-BNDL-04): here never, the job fails."""
-        return False
+        """Whether a bundle that failed so often runs again (M-BNDL-04): three attempts in all, then the job fails."""
+        return attempts < 3
+
+    def splits(self, keyed: bool, timers: bool) -> bool:
+        """Whether a running bundle may be split: one key stays in one bundle, timers are never split (P-SPL-12, M-SDF-06)."""
+        return not keyed and not timers
+
+    def bundle_elements(self) -> int | None:
+        """How many elements a bundle has at most; None for as many as there are (M-BNDL-01)."""
+        return None
+
+    def fuses(self) -> bool:
+        """Whether transforms of one environment share stages (P-PIPE-09)."""
+        return True
+
+    def split_attempts(self) -> int:
+        """After how many empty answers a bundle is not asked for a split any more (P-SPL-03)."""
+        return 1
+
+    def split_interval(self) -> float:
+        """Seconds that a bundle runs before it is asked for progress and a split; the next time comes after four times as long."""
+        return 0.3

@@ -17,6 +17,7 @@ from conformance.runner.fnapi import FnApi
 from conformance.runner.jobs import JobService
 from conformance.runner.provision import Provision
 from conformance.runner.rules import Rules
+from conformance.runner.variants import VARIANTS
 from conformance.wire import rpc
 
 __all__ = ["Server", "serve"]
@@ -24,8 +25,7 @@ __all__ = ["Server", "serve"]
 _FN = "org.apache.beam.model.fn_execution.v1."
 _JOB = "org.apache.beam.model.job_management.v1."
 
-#: Variants and mutants by name: how the rules of a server are made. Filled by the modules that define them.
-VARIANTS: dict[str, type[Rules]] = {}
+#: Mutants by name: how the rules of a server are made. Filled by the modules that define them.
 MUTANTS: dict[str, type[Rules]] = {}
 
 

@@ -1,14 +1,14 @@
 """User state and side inputs as the state plane asks for them: read your writes, pages, commit with the bundle. Pure.
 
 `StateStore` holds what committed bundles left, `BundleState` one bundle's view on it with its own writes on top, `SideStore`
-the elements of a side input's PCollection. What cannot be answered raises StateRefused, which becomes StateResponse.error.
+the elements of a side input's PCollection that is bounded. What cannot be answered raises StateRefused, which becomes StateResponse.error.
 """
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field
 
@@ -17,7 +17,7 @@ from conformance.runner.plan import Collection, StageNode, StateCell
 from conformance.runner.rules import Rules
 from conformance.wire.api import fn_pb2
 
-__all__ = ["PAGE_BYTES", "BundleState", "SideStore", "StateRefused", "StateStore"]
+__all__ = ["PAGE_BYTES", "BundleState", "Side", "SideStore", "StateRefused", "StateStore", "View"]
 
 #: Pages of state and side inputs end behind the element that reaches this size.
 PAGE_BYTES = 1 << 20
@@ -105,8 +105,30 @@ class StateStore:
         self.cells = {cell: content for cell, content in self.cells.items() if not is_over(cell[2])}
 
 
+class Side(Protocol):
+    """A side input as bundles see it."""
+
+    @property
+    def view(self) -> View:
+        """What a bundle that starts now sees."""
+
+
+class View(Protocol):
+    """A side input as one bundle sees it."""
+
+    @property
+    def version(self) -> int:
+        """Equal versions have equal contents."""
+
+    def iterable(self, window: bytes) -> list[bytes]:
+        """All values of a window."""
+
+    def multimap(self, window: bytes) -> Mapping[bytes, list[bytes]]:
+        """Values of a window by encoded key."""
+
+
 class SideStore:
-    """The elements of one PCollection, indexed by window and key when first asked for."""
+    """The elements of one bounded PCollection, indexed by window and key when first asked for."""
 
     def __init__(self, collection: Collection, rules: Rules) -> None:
         self._collection = collection
@@ -115,6 +137,14 @@ class SideStore:
         self._iterables: dict[bytes, list[bytes]] = {}
         self._multimaps: dict[bytes, dict[bytes, list[bytes]]] = {}
         self._cut = 0
+
+    #: A bounded side input is seen once it is complete (M-SIDE-06).
+    version = 0
+
+    @property
+    def view(self) -> SideStore:
+        """Itself."""
+        return self
 
     def add(self, chunks: Iterable[bytes]) -> None:
         """Elements of a committed bundle."""
@@ -145,7 +175,7 @@ class SideStore:
 class BundleState:
     """What one bundle sees and writes. One request at a time, in the order sent (P-STATE-05)."""
 
-    def __init__(self, node: StageNode, store: StateStore, sides: Mapping[str, SideStore], page_bytes: int = PAGE_BYTES) -> None:
+    def __init__(self, node: StageNode, store: StateStore, sides: Mapping[str, View], page_bytes: int = PAGE_BYTES) -> None:
         self._node = node
         self._store = store
         self._sides = {(side.transform, side.name): (side, sides[side.collection]) for side in node.side_inputs}

@@ -8,8 +8,10 @@ from attrs import frozen
 
 from conformance.runner import cutting
 from conformance.runner.cutting import TimerValue
+from conformance.runner.holds import Holds
 from conformance.runner.plan import TimerFamily
 from conformance.runner.rules import Rules
+from conformance.wire import timestamps
 
 __all__ = ["PendingTimer", "TimerStore"]
 
@@ -29,6 +31,8 @@ class PendingTimer:
     fire: int
     hold: int
     pane: bytes
+    #: When it is due: `fire`, or for processing time that instant by the job's clock (M-TIMER-26).
+    due: int
 
     def encoded(self, fire: int) -> bytes:
         """The timer message that fires it."""
@@ -41,6 +45,7 @@ class TimerStore:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._pending: dict[Identity, PendingTimer] = {}
+        self._holds = Holds()
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -48,26 +53,42 @@ class TimerStore:
     def __iter__(self) -> Iterator[PendingTimer]:
         return iter(self._pending.values())
 
-    def apply(self, family: TimerFamily, settings: Iterable[TimerValue]) -> None:
-        """Settings of one family in stream order: the last one for an identity wins (M-TIMER-03, P-TMR-04)."""
+    def _set(self, identity: Identity, timer: PendingTimer | None) -> None:
+        """Instead of what was pending, if anything."""
+        old = self._pending.pop(identity, None)
+        self._holds.move(None if old is None else self._hold(old), None if timer is None else self._hold(timer))
+        if timer is not None:
+            self._pending[identity] = timer
+
+    def _hold(self, timer: PendingTimer) -> int:
+        return self._rules.timer_hold(timer.event_time, timer.fire, timer.hold)
+
+    def apply(self, family: TimerFamily, settings: Iterable[TimerValue], rebased: Callable[[int], int]) -> None:
+        """Settings of one family in stream order: the last one for an identity wins (M-TIMER-03, P-TMR-04).
+
+        `rebased` tells when a processing-time timer is due by the job's clock.
+        """
         rules = self._rules
         for timer in settings:
             for window in timer.windows:
                 identity = rules.timer_identity(family.transform, family.name, timer, window)
                 if rules.timer_clears(timer):
-                    self._pending.pop(identity, None)
-                else:
-                    self._pending[identity] = PendingTimer(
-                        family.transform,
-                        family.name,
-                        family.event_time,
-                        timer.key,
-                        timer.tag,
-                        window,
-                        timer.fire,
-                        timer.hold,
-                        timer.pane,
-                    )
+                    self._set(identity, None)
+                    continue
+                due = timer.fire if family.event_time else rebased(timer.fire)
+                made = PendingTimer(
+                    family.transform,
+                    family.name,
+                    family.event_time,
+                    timer.key,
+                    timer.tag,
+                    window,
+                    timer.fire,
+                    timer.hold,
+                    timer.pane,
+                    due,
+                )
+                self._set(identity, made)
 
     def take_due(self, expiry: Callable[[bytes], int], watermark: int, now: int) -> list[PendingTimer]:
         """Timers to deliver in the next bundle, removed from the store: of each key those that fire first (M-TIMER-17).
@@ -85,7 +106,7 @@ class TimerStore:
             due = [
                 (identity, timer)
                 for identity, timer in self._pending.items()
-                if not timer.event_time and rules.processing_timer_due(timer.fire, now, watermark)
+                if not timer.event_time and rules.processing_timer_due(timer.due, now, watermark)
             ]
         by_key: dict[bytes, list[tuple[Identity, PendingTimer]]] = {}
         for identity, timer in due:
@@ -95,23 +116,22 @@ class TimerStore:
             first = rules.timer_order(timer.fire for _, timer in timers)
             for identity, timer in timers:
                 if timer.fire == first:
-                    del self._pending[identity]
+                    self._set(identity, None)
                     taken.append(timer)
         return taken
 
-    def restore(self, timers: Iterable[PendingTimer]) -> None:
-        """Puts timers of a failed bundle back."""
-        for timer in timers:
-            self._pending.setdefault((timer.transform, timer.family, timer.tag, timer.key, timer.window), timer)
+    def drop(self, is_over: Callable[[bytes], bool]) -> bool:
+        """Forgets the timers of windows that are over; whether there were any (M-LATE-09, M-TIMER-21)."""
+        over = [identity for identity, timer in self._pending.items() if is_over(timer.window)]
+        for identity in over:
+            self._set(identity, None)
+        return bool(over)
 
-    def drop(self, is_over: Callable[[bytes], bool]) -> None:
-        """Forgets the timers of windows that are over."""
-        self._pending = {identity: timer for identity, timer in self._pending.items() if not is_over(timer.window)}
-
-    def holds(self) -> Iterable[int]:
-        """Where each pending timer holds the output watermark."""
-        return (self._rules.timer_hold(timer.fire, timer.hold) for timer in self._pending.values())
+    def hold(self) -> int:
+        """Where pending timers hold the output watermark; MAX for nowhere (M-TIMER-12)."""
+        least = self._holds.least()
+        return timestamps.MAX if least is None else least
 
     def next_processing_time(self) -> int | None:
         """When the clock makes the next timer due."""
-        return min((timer.fire for timer in self._pending.values() if not timer.event_time), default=None)
+        return min((timer.due for timer in self._pending.values() if not timer.event_time), default=None)

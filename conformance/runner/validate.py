@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from conformance.runner import environments
+from conformance.runner import environments, script
 from conformance.runner.cutting import KNOWN_CODERS
 from conformance.runner.expand import DELEGATED, IDENTITIES, NATIVE, PAR_DO_LIKE, Leaf, leaves
 from conformance.wire import urns
@@ -78,8 +78,8 @@ class _Checker:
         for root in self.pipeline.root_transform_ids:
             if root not in c.transforms:
                 yield f"dangling id: root transform {root!r} is not in the components"
-        if not self.pipeline.root_transform_ids:
-            yield "empty pipeline: no root transforms"
+        if c.transforms and not self.pipeline.root_transform_ids:
+            yield "no root transforms: the pipeline has transforms, and root_transform_ids names none of them"
         yield from self._transform_ids()
         for name, collection in c.pcollections.items():
             if collection.coder_id not in c.coders:
@@ -205,7 +205,11 @@ class _Checker:
     def _leaf(self, leaf: Leaf) -> Iterator[str]:
         transform, urn = leaf.transform, leaf.transform.spec.urn
         if urn == T.TEST_STREAM:
-            yield f"{urn}: transform {leaf.id!r}; this runner does not run TestStream"
+            payload = pb.TestStreamPayload.FromString(transform.spec.payload)
+            problem = "it must have no input and some output" if transform.inputs or not transform.outputs else None
+            problem = problem or script.problem(payload, transform.outputs, self.components.coders)
+            if problem:
+                yield f"{urn}: transform {leaf.id!r}: {problem}"
         elif urn == T.IMPULSE:
             if transform.inputs or len(transform.outputs) != 1:
                 yield f"{urn}: transform {leaf.id!r} must have no input and one output"

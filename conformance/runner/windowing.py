@@ -19,7 +19,15 @@ def strategy(strategy_id: str, proto: Any, window_urn: str) -> Strategy:
     if proto.merge_status == pb.MergeStatus.NEEDS_MERGE:
         merging = "sessions" if proto.window_fn.urn == urns.WindowFn.SESSION else "custom"
     return Strategy(
-        strategy_id, _KINDS.get(window_urn, "custom"), merging, proto.output_time, max(proto.allowed_lateness, 0), proto
+        strategy_id,
+        _KINDS.get(window_urn, "custom"),
+        merging,
+        proto.output_time,
+        max(proto.allowed_lateness, 0),
+        proto.accumulation_mode,
+        proto.on_time_behavior != pb.OnTimeBehavior.FIRE_IF_NONEMPTY,
+        proto.closing_behavior == pb.ClosingBehavior.EMIT_ALWAYS,
+        proto,
     )
 
 

@@ -71,7 +71,7 @@ def refused_naming(run: Run, names: Sequence[str], rule: str = "") -> None:
     """The job was refused or FAILED, and the text names one of `names`: a failure for any other reason satisfies nothing."""
     __tracebackhide__ = True
     outcome = run.outcome
-    text = run.refusal
+    text = outcome.error_text
     if outcome.state == "DONE":
         raise Wrong(
             f"the job ended DONE although {names[0]} cannot be honoured; expected a refusal that names it",

@@ -81,6 +81,8 @@ class Conductor:
         entry = book.assertion(mark.assertion)
         leaf = book.leaf(entry.leaf)
         judged = judgement or Judgement(Verdict.PASS, "")
+        if entry.level == "MAY" and judged.verdict is Verdict.WRONG:  # a freedom, used the other way: that is no fault
+            judged = Judgement(Verdict.NO_VERDICT, f"optional, and not done: {judged.message}")
         if judged.verdict not in (Verdict.PASS, Verdict.NO_VERDICT) and entry == core_of(leaf):
             self._broken.setdefault(leaf.id, mark.assertion)
         parameter = re.sub(r"[^a-z0-9]+", "-", name.partition("[")[2].removesuffix("]").lower()).strip("-")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import frozen
 
@@ -21,7 +21,7 @@ from conformance.harness.invariants import Finding
 from conformance.harness.transcript import End, Transcript
 from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
-from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
+from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
 from conformance.suite.run import Run
 from conformance.suite.settings import Settings
 from conformance.wire.api import pipeline_pb2 as pb
@@ -33,6 +33,10 @@ __all__ = ["RunnerUnderTest"]
 KEPT_BREACHES = 3
 #: How many messages before and after the first wrong one are kept.
 AROUND = 30
+
+
+#: What a bundle descriptor must be like; a runner may find out by its worker that it cannot run a pipeline, and fail the job.
+DESCRIPTOR_RULES = frozenset(f"I-CTL-{number:02}" for number in range(5, 14))
 
 
 @frozen
@@ -62,9 +66,24 @@ class RunnerUnderTest:
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
+        self._never: dict[str, str] = {}
         self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale, end_event=End)
         self._waiting: deque[Case] = deque()
         self._done: dict[Case, Run | Exception] = {}
+
+    # -- what this runner never does, learned once a run
+
+    def needs(self, habit: str) -> None:
+        """Raise NotExercised at once if an earlier assertion of this run waited for `habit` ("split", "progress") in vain."""
+        __tracebackhide__ = True
+        if habit in self._never:
+            raise NotExercised(f"{self._never[habit]} (seen earlier in this run)")
+
+    def never_saw(self, habit: str, reason: str) -> NoReturn:
+        """Raise NotExercised with `reason`, and remember it, so that no other assertion waits for the same."""
+        __tracebackhide__ = True
+        self._never.setdefault(habit, reason)
+        raise NotExercised(reason)
 
     # -- plumbing for probes
 
@@ -117,7 +136,7 @@ class RunnerUnderTest:
             )
         finally:
             session.close()
-        self._check(session, pipeline, label)
+        self._check(session, pipeline, label, failed=outcome.state == "FAILED")
         if isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable):
             self._after_trouble(dead=True)
         elif isinstance(outcome.error, errors.PhaseTimeout):
@@ -238,7 +257,7 @@ class RunnerUnderTest:
 
     # -- health and invariants
 
-    def _check(self, session: Session, pipeline: pb.Pipeline, label: str) -> None:
+    def _check(self, session: Session, pipeline: pb.Pipeline, label: str, *, failed: bool) -> None:
         if self.settings.environment == "process":  # the Fn API side of the transcript is in the processes
             return
         if violations(pipeline):  # negative tests: what a runner makes of an invalid pipeline breaks no rule
@@ -247,6 +266,8 @@ class RunnerUnderTest:
         self.checked.update(checked)
         for finding in findings:
             if finding.side == "H" and session.script:  # a fault that the scenario injected
+                continue
+            if failed and finding.invariant in DESCRIPTOR_RULES:  # it came to the same refusal by way of the worker
                 continue
             kept = sum(breach.finding.invariant == finding.invariant for breach in self.breaches)
             around = events_around(session.transcript, finding.seq) if kept < KEPT_BREACHES else []
@@ -293,7 +314,8 @@ def raise_unless_done(outcome: JobOutcome, session: Session | None = None) -> No
     if session is not None and session.remote_errors:
         raise session.remote_errors[0]
     if told.ending is Ending.DECLINED:
-        raise Declined(" ".join(dict.fromkeys([told.because, *outcome.error_text.split("\n")[:6]])))
+        rest = outcome.error_text.replace(told.feature, "").split("\n")[1:6] if told.feature else []
+        raise Declined(" ".join([told.because, *(line.strip() for line in rest if line.strip())]))
     outcome.raise_for_error()
     raise JobEndedBadly(f"{told.because}\n{outcome.error_text}".strip())
 

@@ -22,6 +22,8 @@ from conformance.wire.api import job_pb2
 from tests.cli.conftest import Cli
 
 JOB_SERVICE = "org.apache.beam.model.job_management.v1.JobService"
+#: Lines are to be seen as they are written, not when a buffer is full.
+UNBUFFERED = {**os.environ, "PYTHONUNBUFFERED": "1"}
 LEAVES = ("--leaf", "CORE01", "--leaf", "CORE03", "--leaf", "CORE18")
 
 
@@ -73,6 +75,7 @@ def test_endpoint_killed_in_the_middle(cli: Cli, tmp_path: Path, program: str) -
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=UNBUFFERED,
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -95,6 +98,9 @@ def test_interrupted_run_keeps_what_finished(tmp_path: Path, program: str) -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=UNBUFFERED,
+        # A shell that runs this in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -6,7 +6,7 @@ import itertools
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -79,6 +79,7 @@ class ScriptedRunner:
         self._answers: dict[str, queue.SimpleQueue[Any]] = defaultdict(queue.SimpleQueue)
         self._data_out: dict[str, queue.SimpleQueue[Any]] = defaultdict(queue.SimpleQueue)
         self._terminated = threading.Condition()
+        self._served = threading.Condition()
         self.connected = threading.Event()
         self._server = rpc.server(max_workers=16)
         for service in ("BeamFnControl", "BeamFnData", "BeamFnState", "BeamFnLogging", "ProvisionService", "BeamFnWorkerStatus"):
@@ -152,10 +153,18 @@ class ScriptedRunner:
         threading.Thread(target=read, daemon=True).start()
         yield from iter(self._data_out[headers.get("data_stream_id", "")].get, None)
 
+    def wait_for_state(self, reached: Callable[[], bool]) -> None:
+        """Wait until `reached` holds after some state request: a failed bundle does not wait for its writes to arrive."""
+        with self._served:
+            assert self._served.wait_for(reached, WAIT)
+
     def State(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         for request in requests:
             self.state_requests.append(request)
-            yield self._serve_state(request)
+            response = self._serve_state(request)
+            with self._served:
+                self._served.notify_all()
+            yield response
 
     def _serve_state(self, request: fn_pb2.StateRequest) -> fn_pb2.StateResponse:
         key = request.state_key.SerializeToString(deterministic=True)

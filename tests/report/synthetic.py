@@ -6,11 +6,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import msgspec
 
 from conformance.report.results import Footer, Header, Result, Results, Runner
 from conformance.report.verdicts import Level, Verdict, counts
-from conformance.suite.ledger import Assertion, Ledger, load
+from conformance.suite.ledger import Assertion, Ledger, checked, load
 
 MERMAID = """flowchart LR
   impulse[Impulse] --> create[Create 3 values]
@@ -82,8 +83,15 @@ def evidence(assertion: str, mode: str, seed: int) -> dict[str, Any]:
     }
 
 
+def bare() -> Ledger:
+    """The shipped ledger's leaves without the suite's assertions, which change from day to day."""
+    leaves = [attrs.evolve(leaf, assertions=(), untestable="") for leaf in load().leaves]
+    areas = [attrs.evolve(area, leaves=tuple(leaf for leaf in leaves if leaf.area == area.id)) for area in load().areas]
+    return checked(areas)
+
+
 def ledger() -> Ledger:
-    """The shipped ledger with one to three assertions for most leaves."""
+    """The shipped leaves with one to three assertions for most of them."""
     chance = random.Random(7)
     words = ["values-arrive-once", "order-does-not-matter", "empty-input-ends"]
     levels = ["MUST", "MUST", "SHOULD"]
@@ -96,10 +104,10 @@ def ledger() -> Ledger:
             rule=chance.choice(["M-WIN-02", "M-TIME-07", "P-CH-01 I-DATA-02", ""]),
             source="Beam model, beam_runner_api.proto",
         )
-        for leaf in load().leaves
+        for leaf in bare().leaves
         for number in range(chance.choice([0, 1, 2, 3]) if leaf.tier == 2 else chance.choice([1, 1, 2, 3]))
     ]
-    return load().with_assertions(invented)
+    return bare().with_assertions(invented)
 
 
 def results(

@@ -10,6 +10,7 @@ from conformance.pipeline import Fn, Program, coders, windowing
 from conformance.pipeline import state as cells
 from conformance.runner.engine_events import (
     BundleFailed,
+    BundleSplit,
     CancelRequested,
     Finalize,
     JobCancelled,
@@ -20,6 +21,7 @@ from conformance.runner.engine_events import (
     Tick,
     WakeAt,
 )
+from conformance.wire.api import fn_pb2
 from conformance.wire.timestamps import MIN
 from tests.runner.lab import GMAX, Lab, element, kv, string, timer, window
 
@@ -66,11 +68,37 @@ def test_nothing_follows_the_end():
     assert lab.send(CancelRequested()) == []
 
 
-def test_a_failed_bundle_fails_the_job_with_its_text():
+def test_a_failed_bundle_is_tried_again_with_the_same_input_and_a_clean_state():
+    program = Program()
+    source(program).par_do(Fn("drop"), coders.BYTES, name="keyed", state={"s": cells.bag(coders.VARINT)})
+    lab = Lab(program)
+    lab.answer("make", {"make.out": [element(kv("k", 1))]})
+    first = lab.next("keyed")
+    append = fn_pb2.StateRequest(append=fn_pb2.StateAppendRequest(data=b"\x01"))
+    append.state_key.bag_user_state.transform_id, append.state_key.bag_user_state.user_state_id = "keyed", "s"
+    lab.engine.state(first.bundle).answer(append)
+    del lab.open[first.bundle]
+    (again,) = lab.send(BundleFailed(first.bundle, "division by zero"))
+    assert (again.data, again.bundle == first.bundle, again.state_token == first.state_token) == (first.data, False, False)
+    read = fn_pb2.StateRequest(get=fn_pb2.StateGetRequest(), state_key=append.state_key)
+    assert lab.engine.state(again.bundle).answer(read).get.data == b""
+
+
+def test_a_bundle_that_always_fails_fails_the_job_with_its_text():
     program = Program()
     source(program)
     lab = Lab(program)
-    assert lab.send(BundleFailed(lab.next("make").bundle, "division by zero")) == [JobFailed("division by zero")]
+    for _ in range(2):
+        (again,) = lab.send(BundleFailed(lab.open.popitem()[0], "division by zero"))
+        assert isinstance(again, RunBundle)
+    assert lab.send(BundleFailed(lab.open.popitem()[0], "division by zero")) == [JobFailed("division by zero")]
+
+
+def test_a_lost_worker_is_not_tried_again():
+    program = Program()
+    source(program)
+    lab = Lab(program)
+    assert lab.send(BundleFailed(lab.next("make").bundle, "gone", lost=True)) == [JobFailed("gone")]
 
 
 def test_cancel_ends_the_job_whatever_runs():
@@ -434,3 +462,34 @@ def test_outputs_go_on_as_the_very_bytes_that_came(timestamp):
     lab = Lab(program)
     lab.answer("make", {"make.out": [element(kv("k", 300), timestamp)]})
     assert lab.next("read").data == (element(kv("k", 300), timestamp),)
+
+
+# ---- splits
+
+
+def test_what_a_split_takes_away_runs_once_the_rest_is_committed():
+    lab = splittable()
+    sized = b"".join(element(b"\x01" + b"\x01" + bytes([n]) + bytes(8)) for n in range(5))
+    lab.answer("make", {"sdf/sized": [sized]})
+    bundle = lab.next("sdf").bundle
+    assert lab.engine.estimate(bundle) == 5
+    assert lab.send(BundleSplit(bundle, 4)) == []
+    assert lab.send(BundleSplit(bundle, 3, (Residual("sdf", "in", b"part of 2"),))) == []
+    assert lab.engine.estimate(bundle) == 3
+    lab.answer("sdf")
+    rest = lab.next("sdf")
+    parts = [element(b"\x01" + b"\x01" + bytes([n]) + bytes(8)) for n in range(5)]
+    assert sorted(rest.data) == sorted([*parts[3:], b"part of 2"])
+    assert lab.answer("sdf") == [JobDone()]
+
+
+def test_a_failed_bundle_takes_back_what_it_gave_away():
+    lab = splittable()
+    sized = b"".join(element(b"\x01" + b"\x01" + bytes([n]) + bytes(8)) for n in range(2))
+    lab.answer("make", {"sdf/sized": [sized]})
+    bundle = lab.next("sdf").bundle
+    lab.send(BundleSplit(bundle, 1))
+    del lab.open[bundle]
+    (again,) = lab.send(BundleFailed(bundle, "no"))
+    assert again.data == (sized,)
+    assert lab.answer("sdf") == [JobDone()]

@@ -15,7 +15,6 @@ from conformance.harness import capabilities, invariants
 from conformance.harness.session import Session
 from conformance.pipeline import Fn, Program, coders
 from conformance.pipeline import state as cells
-from conformance.runner.caching import CacheTokens
 from conformance.runner.driver import Driver
 from conformance.runner.fnapi import EMBEDDED_BYTES, Worker
 from conformance.runner.jobs import KEPT_JOBS, Job
@@ -103,41 +102,15 @@ def test_no_named_streams_for_who_does_not_open_such(client, session):
 # ---- caches
 
 
-@pytest.mark.parametrize("cache", ["off", "bundle", "worker"])
-def test_user_state_is_right_however_long_it_is_cached(client, session, cache):
-    run(client, session, counting(), user_state_cache=cache)
+def test_user_state_and_complete_side_inputs_may_be_kept(client, session):
+    run(client, session, counting())
     reads = [(key, sorted(record["reads"][0][1])) for key, record in session.observations.values_of("o")]
     assert sorted(reads) == [("k", []), ("k", [1]), ("k", [1, 2]), ("l", []), ("l", [3])]
-    tokens = [
-        token.token
-        for each in asked(session, "process_bundle")
-        for token in each.process_bundle.cache_tokens
-        if token.HasField("user_state")
-    ]
-    assert (len(tokens), len(set(tokens))) == {"off": (0, 0), "bundle": (2, 2), "worker": (2, 1)}[cache]
-
-
-def test_a_failed_bundle_changes_the_token():
-    worker = Worker("w", "e", {}, lambda _: None, lambda _: None, declared=[P.STATE_CACHING])
-    tokens = CacheTokens("worker")
-    stage: Any = type("Stage", (), {"states": ["s"], "side_inputs": []})
-    loop_tokens = [tokens.of(worker, stage, bundle, {})[0].token for bundle in ("b1", "b2")]
-    tokens.renew(worker)
-    assert loop_tokens[0] == loop_tokens[1] != tokens.of(worker, stage, "b3", {})[0].token
-
-
-def test_complete_side_inputs_may_be_kept(client, session):
-    program = Program()
-    side = program.create([1, 2], coder=coders.VARINT, name="side")
-    main = program.create([0], name="main")
-    read = main.par_do(Fn("side_values", side="s"), coders.JSON, name="read", side_inputs={"s": side.as_iterable()})
-    read.observe("o")
-    run(client, session, program)
     tokens = [token for each in asked(session, "process_bundle") for token in each.process_bundle.cache_tokens]
-    assert [(token.side_input.side_input_id, bool(token.token)) for token in tokens] == [("s", True)]
+    assert len({token.token for token in tokens if token.HasField("user_state")}) == 1
 
 
-@pytest.mark.parametrize("option", [{"user_state_cache": "for ever"}, {"sample_data": "perhaps"}, {"data_streams": -1}])
+@pytest.mark.parametrize("option", [{"sample_data": "perhaps"}, {"data_streams": -1}])
 def test_options_that_make_no_sense_are_refused(client, session, option):
     with pytest.raises(grpc.RpcError) as caught:
         client.prepare(grouped().build(session.environment()), **option)
@@ -154,7 +127,7 @@ def test_samples_are_shown(client, session):
 
 def test_nothing_is_asked_of_who_did_not_declare_it(client):
     with Session(capabilities.CODERS) as session:
-        outcome = run(client, session, grouped(), sample_data=True, user_state_cache="worker", slow_bundle_seconds=60)
+        outcome = run(client, session, grouped(), sample_data=True, slow_bundle_seconds=60)
         assert not any("sampled" in each for each in outcome.messages)
         assert asked(session, "sample_data") == asked(session, "harness_monitoring_infos") == []
         assert session.transcript.events("status") == []

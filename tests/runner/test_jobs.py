@@ -91,7 +91,7 @@ def test_unknown_jobs_are_not_found(client, method, request_type):
 
 def test_unknown_preparations_and_drain(client):
     assert code_of(client.jobs.Run, job_pb2.RunJobRequest(preparation_id="nobody")) == grpc.StatusCode.NOT_FOUND
-    assert code_of(client.jobs.Drain, job_pb2.DrainJobRequest(job_id="nobody")) == grpc.StatusCode.UNIMPLEMENTED
+    assert code_of(client.jobs.Drain, job_pb2.DrainJobRequest(job_id="nobody")) == grpc.StatusCode.NOT_FOUND
 
 
 def test_refusals_tell_every_reason(client, session):
@@ -108,7 +108,7 @@ def test_refusals_tell_every_reason(client, session):
 
 def test_options_are_described(client):
     options = client.jobs.DescribePipelineOptions(job_pb2.DescribePipelineOptionsRequest()).options
-    assert {"worker_start_timeout", "state_page_bytes", "user_state_cache"} <= {each.name for each in options}
+    assert {"worker_start_timeout", "state_page_bytes", "data_streams"} <= {each.name for each in options}
     assert all(each.description and each.default_value for each in options)
 
 

@@ -124,7 +124,7 @@ CASES: list[tuple[Change, list[str]]] = [
     (_set(lambda p: p.components.transforms["sided"].subtransforms.append("gone")), ["dangling", "'gone'", "'sided'"]),
     (_set(lambda p: p.components.transforms["sided"].inputs.__setitem__("in", "gone")), ["dangling", "'gone'", "'sided'"]),
     (_set(lambda p: p.components.transforms["sided"].subtransforms.append("sided")), ["contains itself"]),
-    (_set(lambda p: p.ClearField("root_transform_ids")), ["empty pipeline"]),
+    (_set(lambda p: p.ClearField("root_transform_ids")), ["no root transforms"]),
 ]
 
 

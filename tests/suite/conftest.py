@@ -20,6 +20,8 @@ from conformance.suite.assertions import asserts
 from conformance.suite.checks import same
 """
 
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
 Suite = Callable[..., dict[str, results.Result]]
 
 
@@ -37,8 +39,7 @@ def suite(tmp_path: Path, reference: Endpoint) -> Suite:
         (tmp_path / "test_scenarios.py").write_text(HEAD + text)
         output = tmp_path / "report"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_scenarios.py", "--runner-url", reference.url]
-            + ["--beam-report", str(output), *words],
+            [*PYTEST, "test_scenarios.py", "--runner-url", reference.url, "--beam-report", str(output), *words],
             cwd=tmp_path,
             capture_output=True,
             text=True,

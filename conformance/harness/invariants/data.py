@@ -314,11 +314,13 @@ def _values(edges: _Edges, docket: Docket) -> None:
                     produced.update(element.value for element in load.elements)
         if not comparable or first_stage is None or first_port is None:
             continue
+        # What one stage gave back may go to another that reads the same PCollection: to be truncated, when the job drains.
+        returned = set().union(*(_residual_values(each, edges.source(each[0][1], pcollection)) for each in stages.values()))
         for bundles in stages.values():
             port = edges.source(bundles[0][1], pcollection)
             if not _same_coder(first_stage, first_port, bundles[0][1], port):
                 continue
-            allowed = produced | _residual_values(bundles, port)
+            allowed = produced | returned
             for bundle, stage in bundles:
                 load = edges.load(bundle, edges.source(stage, pcollection), outbound=False)
                 for element in load.elements if load is not None else ():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from conformance.harness import Session
 from conformance.harness.observations import LifecycleEvent
+from conformance.harness.transcript import Transcript
 from conformance.pipeline import Program
 from conformance.suite.checks import Wrong, holds
 from conformance.suite.execution import RunnerUnderTest
@@ -14,7 +15,7 @@ from conformance.suite.outcomes import JobEndedBadly, NotExercised
 from conformance.suite.run import Run
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["ended_failed", "lives", "recovered", "run_with", "told"]
+__all__ = ["ended_failed", "lives", "recorded", "recovered", "run_with", "told"]
 
 
 def ended_failed(run: Run, rule: str = "M-BNDL-04") -> None:
@@ -61,6 +62,16 @@ def run_with(
         return program.build(session.environment())
 
     return runner.run_pipeline(with_session, label=label, any_outcome=True)
+
+
+def recorded(run: Run) -> Transcript:
+    """The job's transcript. Raises NotExercised if the workers ran elsewhere, where nobody recorded their messages."""
+    __tracebackhide__ = True
+    if not run.transcript.events(plane="control"):
+        raise NotExercised(
+            "the workers ran in processes of their own, whose messages are not recorded; use --environment loopback"
+        )
+    return run.transcript
 
 
 def lives(run: Run) -> dict[int, list[LifecycleEvent]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from conformance.endpoints import JobClient
+from conformance.endpoints.outcome import Timeouts
 from conformance.harness import Session
 from conformance.pipeline import Fn, Program, coders, state
 from conformance.suite.assertions import asserts
@@ -13,8 +15,11 @@ from conformance.suite.b_lifecycle.reading import ended_failed, recovered, run_w
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import holds, same
 from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.run import Run
 
 PAIRS = coders.kv(coders.STRING, coders.VARINT)
+#: How long a runner may wait for a worker before it gives the job up, in seconds.
+NEVER_CONNECTS = 150.0
 REASON = "meant to fail: papaya 7c1é"
 
 
@@ -192,3 +197,20 @@ def test_refusal_is_told(runner: RunnerUnderTest) -> None:
     run = run_with(runner, "LIFE14/refusal-reaches-the-client", lambda program: program.create([1]).observe("out"), prepare)
     ended_failed(run, "P-ENV-04")
     told(run, REASON, "P-ENV-04")
+
+
+@asserts("LIFE14/worker-that-never-connects")
+def test_worker_never_connects(runner: RunnerUnderTest) -> None:
+    """Runners wait 60 s (Prism) to 120 s (Flink, Spark) for a worker (P-CH-07); the reference runner as long as it is told."""
+    program = Program("LIFE14/worker-that-never-connects")
+    program.create([1]).observe("out")
+    options = runner.job_options({"worker_start_timeout": 3})
+    patience = Timeouts(run=NEVER_CONNECTS)
+    scale = runner.settings.timeout_scale
+    with Session() as session, JobClient(runner.endpoint, timeouts=patience, timeout_scale=scale) as client:
+        session.script.add("never", on="start_worker", times=1000)
+        pipeline = program.build(session.environment())
+        outcome = client.run_job(pipeline, options=options, transcript=session.transcript)
+    run = Run("", outcome, session, pipeline)
+    ended_failed(run, "P-CH-07")
+    holds(bool(outcome.error_text.strip()), "the job FAILED without a word about the worker", rule="P-JOB-05")

@@ -10,7 +10,7 @@ from conformance.harness import Session
 from conformance.pipeline import Fn, Program, coders, state, windowing
 from conformance.suite.assertions import asserts
 from conformance.suite.b_lifecycle.functions import EmitAtStart  # noqa: F401  (registers the function)
-from conformance.suite.b_lifecycle.reading import lives
+from conformance.suite.b_lifecycle.reading import lives, recorded
 from conformance.suite.c_windowing.reading import SECOND, bounds, window_groups
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import holds, same, same_multiset
@@ -150,7 +150,7 @@ def test_options_reach_workers(case: Case) -> Scenario:
     case.options = given
     case.program.create([1]).observe("out")
     run = yield
-    answers = [event.to_json() for event in run.transcript.events(plane="provision", kind="GetProvisionInfoResponse")]
+    answers = [event.to_json() for event in recorded(run).events(plane="provision", kind="GetProvisionInfoResponse")]
     holds(bool(answers), "no worker was offered provision information", rule="P-BOOT-03")
     for answer in answers:
         options = answer["message"].get("info", {}).get("pipeline_options", {})

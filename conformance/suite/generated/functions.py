@@ -222,7 +222,7 @@ class ProgramStateful(DoFn):
             case "combining":
                 return [(0, cell.read())] if cell.accumulators() else []
             case "multimap":
-                return [(key, value) for key in cell.keys() for value in cell.get(key)]
+                return [(key, value) for key in list(cell.keys()) for value in cell.get(key)]
             case "ordered_list":
                 return list(cell.read())
             case _:

@@ -181,19 +181,3 @@ class FinalizedRange(OffsetFn):
         done = Observation(self.observer, start, 0, window, bundle=ctx.bundle, worker=ctx.worker)
         ctx.finalize(lambda: sink.bundle_done([done], True))
         return super().process_range(ctx, tracker)
-
-
-@dofn("counted_range", observes_windows=True)
-class CountedRange(OffsetFn):
-    """Stateful and splittable at once: emits (position, how many positions of the key there were before), from state "count"."""
-
-    observes_windows = True
-
-    def __init__(self) -> None:
-        super().__init__(["val"])
-
-    def step(self, ctx: Context, tracker: OffsetTracker, position: int) -> None:
-        cell = ctx.state("count")
-        count = cell.read() or 0
-        cell.write(count + 1)
-        ctx.output((position, count))

@@ -6,6 +6,7 @@ import pytest
 
 from conformance.pipeline import Fn, windowing
 from conformance.suite.assertions import asserts
+from conformance.suite.b_lifecycle.reading import recorded
 from conformance.suite.c_windowing.reading import SECOND, window_groups
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import holds, same, same_multiset
@@ -84,7 +85,7 @@ def test_state_comes_back(case: Case) -> Scenario:
     case.program.create(ends).par_do(fn, PAIRS, restriction_coder=RANGE).observe("out")
     run = yield
     same(run.sorted_values("out"), positions(*ends), "(element, position)", rule="M-SDF-03")
-    responses = run.transcript.events(plane="control", direction="S->R", kind="InstructionResponse")
+    responses = recorded(run).events(plane="control", direction="S->R", kind="InstructionResponse")
     split = any(event.message.process_bundle_split.residual_roots for event in responses)
     for element, start, found in run.values("given"):
         # A split by the runner leaves the state where the function was, so that it belongs to an earlier position.
@@ -130,8 +131,10 @@ def test_finalized(case: Case) -> Scenario:
     ranged.observe("out")
     run = yield
     same(run.sorted_values("out"), positions(6), "(element, position)", rule="M-SDF-03")
-    responses = run.transcript.events(plane="control", direction="S->R", kind="InstructionResponse")
+    responses = recorded(run).events(plane="control", direction="S->R", kind="InstructionResponse")
     asked = sum(event.message.process_bundle.requires_finalization for event in responses)
+    # The last callback may still be at it when the job is DONE.
+    run.session.observations.wait_for(f"{run.prefix}finalized", asked, timeout=2.0)
     done = {seen.bundle for seen in run.seen("finalized")}
     same(len(done), asked, "finalized bundles, of those that asked", rule="M-BNDL-06")
     holds(

@@ -11,7 +11,6 @@ from conformance.suite.b_lifecycle.reading import run_with
 from conformance.suite.checks import same
 from conformance.suite.execution import RunnerUnderTest, raise_unless_done
 from conformance.suite.i_splittable.test_bounded import PAIRS, RANGE, positions
-from conformance.suite.outcomes import NotExercised
 from conformance.suite.run import Run
 
 #: How long a bundle waits to be split, in seconds; Prism asks after 0.3 s at the earliest (P-SPL-11).
@@ -45,20 +44,22 @@ def _asked(run: Run, kind: str) -> int:
 
 @asserts("SDF12/parts-of-a-split-make-up-the-whole")
 def test_split_range(runner: RunnerUnderTest) -> None:
+    runner.needs("split of a restriction")
     run = run_with(runner, "SDF12/parts-of-a-split-make-up-the-whole", _slow_range)
     raise_unless_done(run.outcome, run.session)
     same(run.sorted_values("out"), positions(40), "(element, position)", rule="M-SDF-05")
     if not any(each.residual_roots for each in _responses(run, "process_bundle_split")):  # type: ignore[attr-defined]
-        raise NotExercised(f"this runner split no restriction that took {PATIENCE:g} s")
+        runner.never_saw("split of a restriction", f"this runner split no restriction that took {PATIENCE:g} s")
 
 
 @asserts("SDF13/parts-of-a-split-make-up-the-whole")
 def test_split_elements(runner: RunnerUnderTest) -> None:
+    runner.needs("split of elements")
     run = run_with(runner, "SDF13/parts-of-a-split-make-up-the-whole", _slow_elements)
     raise_unless_done(run.outcome, run.session)
     same(run.sorted_values("out"), list(range(40)), "the elements", rule="P-SPL-07")
     if not any(each.channel_splits for each in _responses(run, "process_bundle_split")):  # type: ignore[attr-defined]
-        raise NotExercised(f"this runner split no bundle that took {PATIENCE:g} s")
+        runner.never_saw("split of elements", f"this runner split no bundle that took {PATIENCE:g} s")
 
 
 def _answers(session: Session, action: str, kind: str) -> None:
@@ -67,6 +68,7 @@ def _answers(session: Session, action: str, kind: str) -> None:
 
 @asserts("SDF15/empty-answer-is-no-split")
 def test_empty_answer(runner: RunnerUnderTest) -> None:
+    runner.needs("split of a restriction")
     run = run_with(
         runner,
         "SDF15/empty-answer-is-no-split",
@@ -74,13 +76,14 @@ def test_empty_answer(runner: RunnerUnderTest) -> None:
         lambda session: _answers(session, "empty_answer", "process_bundle_split"),
     )
     if not _asked(run, "process_bundle_split"):
-        raise NotExercised(f"this runner asked for no split of a bundle that took {PATIENCE:g} s")
+        runner.never_saw("split of a restriction", f"this runner asked for no split of a bundle that took {PATIENCE:g} s")
     raise_unless_done(run.outcome, run.session)
     same(run.sorted_values("out"), positions(40), "(element, position)", rule="P-SPL-03")
 
 
 @asserts("SDF15/refused-split-is-no-failure")
 def test_refused_split(runner: RunnerUnderTest) -> None:
+    runner.needs("split of a restriction")
     run = run_with(
         runner,
         "SDF15/refused-split-is-no-failure",
@@ -88,7 +91,7 @@ def test_refused_split(runner: RunnerUnderTest) -> None:
         lambda session: _answers(session, "error", "process_bundle_split"),
     )
     if not _asked(run, "process_bundle_split"):
-        raise NotExercised(f"this runner asked for no split of a bundle that took {PATIENCE:g} s")
+        runner.never_saw("split of a restriction", f"this runner asked for no split of a bundle that took {PATIENCE:g} s")
     same(run.outcome.state, "DONE", "the state after a split was answered with an error", rule="M-SDF-05")
     same(run.sorted_values("out"), positions(40), "(element, position)", rule="M-SDF-05")
 
@@ -96,6 +99,7 @@ def test_refused_split(runner: RunnerUnderTest) -> None:
 @asserts("SDF16/progress-is-advisory")
 @pytest.mark.parametrize("answer", ["error", "empty_answer"])
 def test_progress_is_advisory(runner: RunnerUnderTest, answer: str) -> None:
+    runner.needs("progress")
     run = run_with(
         runner,
         "SDF16/progress-is-advisory",
@@ -103,6 +107,6 @@ def test_progress_is_advisory(runner: RunnerUnderTest, answer: str) -> None:
         lambda session: _answers(session, answer, "process_bundle_progress"),
     )
     if not _asked(run, "process_bundle_progress"):
-        raise NotExercised(f"this runner asked for no progress of a bundle that took {PATIENCE:g} s")
+        runner.never_saw("progress", f"this runner asked for no progress of a bundle that took {PATIENCE:g} s")
     raise_unless_done(run.outcome, run.session)
     same(run.sorted_values("out"), positions(40), "(element, position)", rule="P-CTL-23")

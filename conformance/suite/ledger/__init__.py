@@ -26,7 +26,7 @@ from typing import Literal, TypeVar
 import attrs
 import msgspec
 
-__all__ = ["Area", "Assertion", "Leaf", "Ledger", "LedgerError", "NoSuchLeaf", "load", "parse"]
+__all__ = ["Area", "Assertion", "Leaf", "Ledger", "LedgerError", "NoSuchLeaf", "checked", "load", "parse"]
 
 Level = Literal["MUST", "SHOULD", "MAY"]
 _T = TypeVar("_T")
@@ -150,7 +150,7 @@ class Ledger:
                 )
             if assertion.id not in self._assertions and assertion not in added.setdefault(assertion.leaf, []):
                 added[assertion.leaf].append(assertion)
-        return _checked(
+        return checked(
             Area(
                 area.id,
                 area.title,
@@ -199,7 +199,7 @@ def parse(sources: Mapping[str, bytes]) -> Ledger:
                 f"{name}: {error}. Correct the entry; the fields of a leaf are those of Leaf in this module"
             ) from error
         areas.append(Area(data.area, data.title, tuple(_leaf(data.area, leaf) for leaf in data.leaf)))
-    return _checked(areas)
+    return checked(areas)
 
 
 @cache
@@ -227,7 +227,7 @@ def _leaf(area: str, data: _LeafData) -> Leaf:
     )
 
 
-def _checked(areas: Iterable[Area]) -> Ledger:
+def checked(areas: Iterable[Area]) -> Ledger:
     areas = tuple(areas)
     leaves: dict[str, Leaf] = {}
     assertions: dict[str, Assertion] = {}

@@ -10,7 +10,7 @@ from conformance.endpoints.outcome import TERMINAL, state_name
 from conformance.suite.assertions import asserts
 from conformance.suite.checks import Wrong, holds, same
 from conformance.suite.execution import RunnerUnderTest
-from conformance.suite.m_job_api.driving import Job, Watch, held, plain, refusal, started, still_serves
+from conformance.suite.m_job_api.driving import Job, Watch, held, plain, refusal, run_program, started, still_serves
 from conformance.suite.m_job_api.test_states import fails
 from conformance.suite.outcomes import Declined, NotExercised
 
@@ -77,6 +77,8 @@ def test_stays_cancelled(runner: RunnerUnderTest) -> None:
     with _cancelled(runner, 1) as (job, watch, _):
         _reached(job, watch)
         _settle(job)
+        # Another job gives a runner that goes on with this one the time to change its state.
+        run_program(runner, plain, label="after-cancel")
         same(job.state(), "CANCELLED", "GetState after the held bundle came to its end", rule="P-JOB-06")
 
 

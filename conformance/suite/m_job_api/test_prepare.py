@@ -54,7 +54,17 @@ def _with_unknown_leaves(program: Program, *unknown: str) -> None:
 def test_unknown_primitive_refused(case: Case) -> Scenario:
     _with_unknown_leaves(case.program, UNKNOWN)
     run = yield
-    refused_naming(run, [UNKNOWN, "unknown0"], rule="M-REJ-01")
+    if isinstance(run.outcome.error, Refused):
+        return
+    run.outcome.raise_for_error()
+    same(run.outcome.state, "FAILED", "the end of a job with a transform that nobody knows", rule="M-REJ-01")
+
+
+@asserts("JOB02/reason-names-it", any_outcome=True)
+def test_reason_names_it(case: Case) -> Scenario:
+    _with_unknown_leaves(case.program, UNKNOWN)
+    run = yield
+    refused_naming(run, [UNKNOWN, "unknown0"], rule="P-JOB-13")
 
 
 @asserts("JOB02/refused-early", any_outcome=True)

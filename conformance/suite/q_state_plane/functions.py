@@ -23,7 +23,10 @@ from conformance.suite.case import Case
 from conformance.wire import coders as wire
 from conformance.wire.api import fn_pb2
 
-__all__ = ["PATIENCE", "Answer", "ask"]
+__all__ = ["GROUP_TWICE", "IMPOSSIBLE_READ", "PATIENCE", "RAW_PAGES", "STATE_LOOP", "Answer", "ask"]
+
+RAW_PAGES, STATE_LOOP, GROUP_TWICE = "suite_raw_pages", "suite_state_loop", "suite_group_twice"
+IMPOSSIBLE_READ = "suite_impossible_read"
 
 #: Seconds that a state request may take; real ones take a millisecond.
 PATIENCE = 5.0
@@ -103,7 +106,7 @@ def raw_state(ctx: Context, observer: str, steps: list[Any]) -> None:
     ctx.observe(observer, (ctx.key, answers))
 
 
-@dofn("suite_raw_pages")
+@dofn(RAW_PAGES)
 def raw_pages(ctx: Context, observer: str, count: int, size: int) -> None:
     """Fills the bag "b" with `count` byte strings of `size` bytes, each other than the rest, and reports twice what its pages hold:
     (key, [whether each page is whole elements, the elements in the first reading, whether the second equals it])."""
@@ -130,7 +133,7 @@ def _elements(data: bytes, size: int) -> list[int] | None:
     return [int.from_bytes(value[:4], "big") for value in values] if all(len(value) == size for value in values) else None
 
 
-@dofn("suite_state_loop")
+@dofn(STATE_LOOP)
 class StateLoop(DoFn):
     """Writes the bag "b" over several bundles: a timer loop that reports (fire, what the bag held), clears it at `clear`, adds the
     fire timestamp, and goes on until `stop`."""
@@ -153,7 +156,7 @@ class StateLoop(DoFn):
             ctx.timers("t").set(fire + 10)
 
 
-@dofn("suite_group_twice")
+@dofn(GROUP_TWICE)
 def group_twice(ctx: Context, observer: str) -> None:
     """Iterates a group twice and reports (key, [how many values each time, how many different ones each time, bytes each time])."""
     key, group = ctx.value
@@ -164,7 +167,7 @@ def group_twice(ctx: Context, observer: str) -> None:
     ctx.observe(observer, (key, readings))
 
 
-@dofn("suite_impossible_read")
+@dofn(IMPOSSIBLE_READ)
 def impossible_read(ctx: Context) -> Iterator[Any]:
     """Reads state of a transform that does not exist, as a function with a bug would; an error answer fails the bundle."""
     key = fn_pb2.StateKey(

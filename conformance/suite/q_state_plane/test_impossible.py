@@ -12,7 +12,7 @@ from conformance.suite.assertions import asserts
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import holds, same
 from conformance.suite.outcomes import NotExercised
-from conformance.suite.q_state_plane.functions import PATIENCE, Answer, ask
+from conformance.suite.q_state_plane.functions import IMPOSSIBLE_READ, PATIENCE, Answer, ask
 from conformance.suite.q_state_plane.test_requests import BAG, ONE, append, get, told
 
 #: What is impossible, by name. "m" is a side input of the ParDo, "b" its bag.
@@ -80,7 +80,7 @@ def test_unset_is_no_error(case: Case) -> Scenario:
 @asserts("SAPI09/error-fails-the-bundle", any_outcome=True)
 def test_error_fails_the_bundle(case: Case) -> Scenario:
     keyed = case.program.create([("k", 1)])
-    keyed.par_do(Fn("suite_impossible_read"), state={"b": BAG}).observe("out")
+    keyed.par_do(Fn(IMPOSSIBLE_READ), state={"b": BAG}).observe("out")
     run = yield
     errors = [
         event.message.error for event in _responses(run.transcript.events("state", direction="R->S")) if event.message.error

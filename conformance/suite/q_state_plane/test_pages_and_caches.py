@@ -9,6 +9,7 @@ from conformance.pipeline import Fn, coders, state
 from conformance.suite.assertions import asserts
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import same
+from conformance.suite.q_state_plane.functions import GROUP_TWICE, RAW_PAGES, STATE_LOOP
 from conformance.wire import urns
 
 #: 3 MB of state and 6 MB of group: more than the page of a runner that pages.
@@ -20,7 +21,7 @@ HELD = [(10, [0]), (20, [0, 10]), (30, [0, 10, 20]), (40, [30]), (50, [30, 40])]
 
 
 def _pages(case: Case) -> None:
-    fn = Fn("suite_raw_pages", observer=case.program.prefix + "out", count=COUNT, size=SIZE)
+    fn = Fn(RAW_PAGES, observer=case.program.prefix + "out", count=COUNT, size=SIZE)
     case.program.create([("k", 1)]).par_do(fn, coders.BYTES, state={"b": BYTES_BAG})
 
 
@@ -54,7 +55,7 @@ def _long_group(case: Case) -> None:
     pairs = case.program.create([("k")]).par_do(
         Fn("large_values", size=SIZE, count=GROUP), coders.kv(coders.STRING, coders.BYTES)
     )
-    pairs.group_by_key().par_do(Fn("suite_group_twice", observer=case.program.prefix + "out"), coders.BYTES)
+    pairs.group_by_key().par_do(Fn(GROUP_TWICE, observer=case.program.prefix + "out"), coders.BYTES)
 
 
 @asserts("SAPI04/long-group-twice")
@@ -83,7 +84,7 @@ def test_plain_where_undeclared(case: Case) -> Scenario:
 
 
 def _loop(case: Case) -> None:
-    fn = Fn("suite_state_loop", observer=case.program.prefix + "out", clear=30, stop=50)
+    fn = Fn(STATE_LOOP, observer=case.program.prefix + "out", clear=30, stop=50)
     keyed = case.program.create([("k", 1)], timestamps=[0])
     keyed.par_do(fn, coders.BYTES, state={"b": state.bag(coders.VARINT)}, timers={"t": "event"})
 

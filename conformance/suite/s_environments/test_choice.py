@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from conformance.endpoints.refusal import Ending, classify
 from conformance.harness import Session
 from conformance.pipeline import Fn, Program, coders
 from conformance.suite.assertions import asserts
@@ -35,17 +34,26 @@ def _unknown(session: Session, urn: str = UNKNOWN) -> pb.Environment:
     return pb.Environment(urn=urn, payload=b"\x0a\x01x", capabilities=sorted(session.capabilities))
 
 
-@asserts("ENV05/chosen-or-refused")
-def test_default_chosen_or_refused(runner: RunnerUnderTest) -> None:
+def _in_default_environment(runner: RunnerUnderTest) -> Run:
     def environment(session: Session) -> pb.Environment:
         return pb.Environment(urn=urns.Env.DEFAULT, capabilities=sorted(session.capabilities))
 
-    run = run_program(runner, plain, label="default", environment=environment, any_outcome=True)
+    return run_program(runner, plain, label="default", environment=environment, any_outcome=True)
+
+
+@asserts("ENV05/runs")
+def test_default_runs(runner: RunnerUnderTest) -> None:
+    run = _in_default_environment(runner)
+    raise_unless_done(run.outcome, run.session)
+    same(run.groups("out"), GROUPED, rule="M-REJ-01")
+
+
+@asserts("ENV05/chosen-or-refused")
+def test_default_chosen_or_refused(runner: RunnerUnderTest) -> None:
+    run = _in_default_environment(runner)
     if run.outcome.state == "DONE":
         same(run.groups("out"), GROUPED, "the results of a job that ended DONE", rule="M-REJ-01")
         return
-    if classify(run.outcome) is Ending.DECLINED:
-        raise_unless_done(run.outcome, run.session)
     refused_naming(run, [urns.Env.DEFAULT, "default environment", "environment"], rule="M-REJ-01")
 
 

@@ -1,0 +1,1 @@
+"""Assertions about the Fn API control plane (area O)."""
