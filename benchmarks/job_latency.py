@@ -1,4 +1,7 @@
-"""Median time of a job Impulse → ParDo → GroupByKey → ParDo, from Prepare to DONE seen, on several endpoints in turn."""
+"""Median time of a job Impulse → ParDo → GroupByKey → ParDo, from Prepare to DONE seen, on several endpoints in turn.
+
+The worker declares everything that a runner may make use of, elements in instructions too; each runner takes what it knows.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from contextlib import ExitStack
 from conformance.endpoints import Endpoint, JobClient, open_endpoint
 from conformance.endpoints.job import Wants
 from conformance.harness import Session
+from conformance.harness.capabilities import EVERYTHING
 from conformance.pipeline import Program
 
 
-def one_job(client: JobClient, endpoint: Endpoint) -> float:
+def one_job(client: JobClient, endpoint: Endpoint, plain: bool) -> float:
     """Seconds from before Prepare to the terminal state. Raises RuntimeError if the job did not end DONE with its element."""
-    session = Session()
+    session = Session() if plain else Session(EVERYTHING)
+    session.embed_outputs = not plain
     program = Program("latency")
     program.create([("key", 1), ("key", 2)]).group_by_key().observe("out")
     pipeline = program.build(session.environment())
@@ -36,6 +41,7 @@ def main() -> None:
     parser.add_argument("--endpoints", nargs="+", default=["reference", "prism", "python"])
     parser.add_argument("--jobs", type=int, default=40)
     parser.add_argument("--warm-up", type=int, default=5)
+    parser.add_argument("--plain", action="store_true", help="a worker that has all elements sent on Data streams")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         endpoints = [stack.enter_context(open_endpoint(address, progress=print)) for address in arguments.endpoints]
@@ -43,7 +49,7 @@ def main() -> None:
         times: list[list[float]] = [[] for _ in endpoints]
         for turn in range(arguments.warm_up + arguments.jobs):
             for index, (client, endpoint) in enumerate(zip(clients, endpoints, strict=True)):
-                seconds = one_job(client, endpoint)
+                seconds = one_job(client, endpoint, arguments.plain)
                 if turn >= arguments.warm_up:
                     times[index].append(seconds)
         base = statistics.median(times[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from conformance.runner.cutting import KNOWN_CODERS, Skip, TimerCut, WindowedCut, skipper
+from conformance.runner.cutting import KNOWN_CODERS, Skip, TimerCut, WindowedCut, pair_cutter, skipper
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
@@ -98,8 +98,10 @@ class WireCoders:
 
     def cut(self, element: str, window: str) -> WindowedCut:
         """Cuts chunks of elements of these two wire coders."""
-        key = self.skip(self.components(element)[0]) if self.urn(element) == urns.Coder.KV else None
-        return WindowedCut(self.skip(element), self.skip(window), key)
+        if self.urn(element) != urns.Coder.KV:
+            return WindowedCut(self.skip(element), self.skip(window))
+        key, value = self.components(element)
+        return WindowedCut(self.skip(element), self.skip(window), self.skip(key), pair_cutter(key, value, window, self.coders))
 
     def timer_cut(self, timer: str) -> TimerCut:
         """Cuts the timers of a wire timer coder."""

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
+from conformance.runner import bulk
+from conformance.runner.bulk import PairCutter, Run
 from conformance.wire import timestamps, urns
 from conformance.wire.values import NO_FIRING, Pane, Timing
 
@@ -30,6 +32,7 @@ __all__ = [
     "interval_window",
     "iterable_end",
     "iterable_of",
+    "pair_cutter",
     "read_interval",
     "read_varint",
     "skipper",
@@ -111,10 +114,17 @@ def _iterable(parts: list[Skip]) -> Skip:
     return lambda data, pos: iterable_end(data, pos, part)
 
 
+def _count(data: bytes, pos: int) -> tuple[int, int]:
+    """The length word of an iterable; negative for the form with chunks."""
+    (count,) = _INT32.unpack_from(data, pos)
+    if count > len(data) - pos:  # members without bytes would not end the loop soon
+        raise CutError(f"an iterable of {count} members is cut off")
+    return count, pos + 4
+
+
 def iterable_end(data: bytes, pos: int, part: Skip) -> int:
     """Where the iterable that starts at `pos` ends; both forms are read (P-COD-03)."""
-    (count,) = _INT32.unpack_from(data, pos)
-    pos += 4
+    count, pos = _count(data, pos)
     if count >= 0:
         for _ in range(count):
             pos = part(data, pos)
@@ -127,6 +137,8 @@ def iterable_end(data: bytes, pos: int, part: Skip) -> int:
             return pos
         if chunk >= 1 << 63:
             raise CutError("a state-backed iterable whose token this runner never issued")
+        if chunk > len(data) - pos:
+            raise CutError("an iterable is cut off")
         for _ in range(chunk):
             pos = part(data, pos)
             if pos > len(data):
@@ -135,14 +147,15 @@ def iterable_end(data: bytes, pos: int, part: Skip) -> int:
 
 def split_iterable(data: bytes, pos: int, part: Skip) -> tuple[list[bytes], int]:
     """The encoded members of the iterable at `pos`, and where it ends."""
-    (count,) = _INT32.unpack_from(data, pos)
-    pos += 4
+    count, pos = _count(data, pos)
     members = []
     while True:
         if count < 0:
             chunk, pos = read_varint(data, pos)
             if chunk >= 1 << 63:
                 raise CutError("a state-backed iterable whose token this runner never issued")
+            if chunk > len(data) - pos:
+                raise CutError("an iterable is cut off")
         else:
             chunk = count
         for _ in range(chunk):
@@ -189,6 +202,34 @@ def skipper(coder_id: str, coders: Mapping[str, Any]) -> Skip:
         return _prefixed([])
     _, build = KNOWN_CODERS[coder.spec.urn]
     return build([skipper(component, coders) for component in coder.component_coder_ids])
+
+
+#: Patterns (see `bulk`) of the coders in whose layout nothing repeats.
+_PATTERNS: Mapping[str, Callable[[list[bytes | None]], bytes | None]] = {
+    urns.Coder.BYTES: lambda _: bulk.PREFIXED,
+    urns.Coder.STRING_UTF8: lambda _: bulk.PREFIXED,
+    urns.Coder.LENGTH_PREFIX: lambda _: bulk.PREFIXED,
+    urns.Coder.BOOL: lambda _: bulk.fixed(1),
+    urns.Coder.VARINT: lambda _: bulk.VARINT,
+    urns.Coder.DOUBLE: lambda _: bulk.fixed(8),
+    urns.Coder.KV: bulk.sequence,
+    urns.Coder.SHARDED_KEY: lambda parts: bulk.sequence([bulk.PREFIXED, *parts]),
+    urns.Coder.GLOBAL_WINDOW: lambda _: b"",
+    urns.Coder.INTERVAL_WINDOW: lambda _: bulk.fixed(8) + bulk.VARINT,
+    urns.Coder.CUSTOM_WINDOW: lambda parts: bulk.sequence([bulk.fixed(8), *parts]),
+}
+
+
+def _pattern(coder_id: str, coders: Mapping[str, Any]) -> bytes | None:
+    coder = coders[coder_id]
+    make = _PATTERNS.get(coder.spec.urn)
+    return None if make is None else make([_pattern(component, coders) for component in coder.component_coder_ids])
+
+
+def pair_cutter(key: str, value: str, window: str, coders: Mapping[str, Any]) -> PairCutter | None:
+    """How to cut many pairs of two wire coders at once; None if one of them has no pattern."""
+    patterns = [pattern for each in (key, value, window) if (pattern := _pattern(each, coders)) is not None]
+    return PairCutter(*patterns) if len(patterns) == 3 else None
 
 
 def iterable_of(parts: list[bytes]) -> bytes:
@@ -253,6 +294,11 @@ class WindowedCut:
     element: Skip
     window: Skip
     key: Skip | None = None
+    pairs: PairCutter | None = None
+
+    def runs(self, data: bytes) -> list[Run] | None:
+        """A chunk of KVs in one window each as runs of pairs, at once; None if it has to go by `elements`."""
+        return self.pairs.runs(data) if self.pairs is not None else None
 
     def elements(self, data: bytes) -> Iterator[Element]:
         """The elements of a chunk in order. Raises CutError if they do not fill it exactly."""
@@ -265,6 +311,8 @@ class WindowedCut:
                 timestamp = timestamps.decode_timestamp(data, pos)
                 (count,) = _INT32.unpack_from(data, pos + 8)
                 pos += 12
+                if not 0 <= count <= size - pos:  # global windows have no bytes: nothing else would end the loop soon
+                    raise CutError(f"an element at offset {start} claims {count} windows")
                 windows = []
                 for _ in range(count):
                     end = window(data, pos)

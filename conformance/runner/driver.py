@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from conformance.runner import inquiries
 from conformance.runner.artifacts import ArtifactStore
 from conformance.runner.engine import Engine
 from conformance.runner.engine_events import (
@@ -33,10 +34,10 @@ from conformance.runner.engine_events import (
     Tick,
     WakeAt,
 )
-from conformance.runner.fnapi import GO_SDK, BundleError, FnApi, Worker, WorkerLost
+from conformance.runner.fnapi import BundleError, FnApi, Worker, WorkerLost
 from conformance.runner.metrics import MetricTable
 from conformance.runner.options import Options
-from conformance.runner.plan import Plan
+from conformance.runner.plan import GroupNode, Plan
 from conformance.runner.provision import provision_info
 from conformance.runner.rules import Rules
 from conformance.runner.workers import Launcher
@@ -53,6 +54,8 @@ S = job_pb2.JobState
 GRACE = 3.0
 #: Seconds for which GetJobMetrics waits for the progress of running bundles.
 PROGRESS_WAIT = 1.0
+#: Bundles whose metrics came under unknown short ids before the worker is asked for their names.
+UNNAMED_BUNDLES = 50
 
 #: LogEntry severity → JobMessage importance. A worker's ERROR is a warning here: ERROR is kept for why a job failed.
 _IMPORTANCE = {
@@ -75,6 +78,7 @@ class Driver:
         self._fnapi = fnapi
         self._artifacts = artifacts
         self._plan = job.plan
+        self._options = options
         self._stages = {stage.id: stage for stage in job.plan.stages()}
         self._rules = rules
         self._engine = Engine(job.plan, rules, page_bytes=options.state_page_bytes)
@@ -82,25 +86,43 @@ class Driver:
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bundles: set[asyncio.Task[Any]] = set()
+        self._naming: set[asyncio.Task[Any]] = set()
+        self._tending: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[Any]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._committed = MetricTable()
         self._failed = MetricTable()
         #: Last progress of bundles in flight.
         self._progress: dict[str, list[Any]] = {}
+        #: Metrics of committed bundles, by short ids that nobody asked for yet.
+        self._unnamed: list[tuple[Worker, dict[str, bytes]]] = []
         self._workers_of: dict[str, Worker] = {}
         #: Splits that were asked for and are not answered.
         self._splitting: dict[str, asyncio.Future[bool]] = {}
         self._stopped = asyncio.Event()
         self._completed = False
+        grouped = (job.plan.collections[node.input] for node in job.plan.nodes if isinstance(node, GroupNode))
+        cutters = {
+            collection.id: collection.cut.pairs
+            for collection in grouped
+            if collection.cut.pairs is not None and collection.bounded and collection.strategy.merging == "none"
+        }
         for number, (environment_id, environment) in enumerate(job.plan.environments.items(), 1):
-            worker = Worker(f"{job.id}-worker-{number}", environment_id, job.plan.descriptors, self._engine.state, self._log)
+            worker = Worker(
+                f"{job.id}-worker-{number}",
+                environment_id,
+                job.plan.descriptors,
+                self._engine.state,
+                self._log,
+                declared=environment.capabilities,
+                data_streams=options.data_streams,
+            )
             dependencies = artifacts.staged(job.id, environment_id, environment)
-            worker.provision = provision_info(url, job, dependencies)
-            worker.caches = urns.Protocol.STATE_CACHING in environment.capabilities
-            worker.is_go = any(each.startswith(GO_SDK) for each in environment.capabilities)
+            status = options.slow_bundle_seconds > 0 and urns.Protocol.WORKER_STATUS in worker.declared
+            worker.provision = provision_info(url, job, dependencies, status)
+            worker.cutters = cutters
             fnapi.workers[worker.id] = worker
-            self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout)
+            self._launchers[environment_id] = Launcher(worker, environment, url, options.worker_start_timeout, fnapi.pools)
 
     # ---- life
 
@@ -182,12 +204,15 @@ class Driver:
         worker = self._launchers[stage.environment].worker
         self._workers_of[command.bundle] = worker
         tending: asyncio.TimerHandle | None = None
+        watch: asyncio.Task[None] | None = None
         try:
             await self._starting[stage.environment]
             async with worker.slots:
                 tending = asyncio.get_running_loop().call_later(
-                    self._rules.split_interval(), lambda: self._spawn(self._tend(command.bundle, worker), self._tasks)
+                    self._rules.split_interval(), lambda: self._spawn(self._tend(command.bundle, worker), self._tending)
                 )
+                if self._options.slow_bundle_seconds:
+                    watch = asyncio.ensure_future(self._watch(command.bundle, worker))
                 response, bundle = await worker.process(command, stage)
                 await self._splits_settled(command.bundle)
         except BundleError as error:
@@ -216,8 +241,9 @@ class Driver:
                 )
             )
         finally:
-            if tending is not None:
-                tending.cancel()
+            for each in (tending, watch):
+                if each is not None:
+                    each.cancel()
 
     async def _tend(self, bundle: str, worker: Worker) -> None:
         """Asks a bundle that takes long for its progress, and to give up half of what it has left, until it gives nothing more."""
@@ -270,6 +296,22 @@ class Driver:
         if asking is not None:
             await asyncio.wait({asking}, timeout=GRACE)
 
+    async def _watch(self, bundle: str, worker: Worker) -> None:
+        """Tells of a bundle that takes long, again and again."""
+        while True:
+            await asyncio.sleep(self._options.slow_bundle_seconds)
+            said = await inquiries.status(worker, GRACE)
+            text = f"{bundle} is still running; {worker.name} " + (f"says: {said}" if said else "does not say why")
+            self._job.message(text, job_pb2.JobMessage.JOB_MESSAGE_DETAILED)
+
+    async def _sample(self) -> None:
+        """Shows samples of what went through the PCollections of the pipeline."""
+        collections = self._job.pipeline.components.pcollections
+        workers = [launcher.worker for launcher in self._launchers.values()]
+        for lines in await asyncio.gather(*(inquiries.samples(worker, collections, PROGRESS_WAIT) for worker in workers)):
+            for line in lines:
+                self._job.message(line, job_pb2.JobMessage.JOB_MESSAGE_DETAILED)
+
     async def _finalize(self, bundle: str) -> None:
         """Tells the worker that ran a bundle that its effects are durable (P-CTL-22). A failing callback fails no job."""
         worker = self._workers_of.pop(bundle)
@@ -293,27 +335,41 @@ class Driver:
         data = dict(response.monitoring_data)
         if all(short in worker.short_ids for short in data):
             self._committed.add(_named(worker, data))
-        else:
-            self._spawn(self._look_up(worker, data, self._committed), self._tasks)
+        else:  # asked for many at once: a question a bundle would double the traffic of small jobs
+            self._unnamed.append((worker, data))
+            if len(self._unnamed) >= UNNAMED_BUNDLES:
+                self._spawn(self._name(), self._naming)
 
-    async def _look_up(self, worker: Worker, data: dict[str, bytes], table: MetricTable) -> None:
+    async def _name(self) -> None:
+        """Commits what came under short ids that were new."""
+        unnamed, self._unnamed = self._unnamed, []
+        workers = {worker.id: worker for worker, _ in unnamed}
+        shorts = {name: {short for worker, data in unnamed if worker.id == name for short in data} for name in workers}
+        await asyncio.gather(*(self._look_up(worker, shorts[name]) for name, worker in workers.items()))
+        for worker, data in unnamed:
+            self._committed.add(_named(worker, data))
+
+    async def _look_up(self, worker: Worker, shorts: Iterable[str]) -> None:
         """Asks once for each short id that is new on this worker (P-MET-03)."""
-        unknown = [short for short in data if short not in worker.short_ids and short not in worker.asked_ids]
+        unknown = sorted(short for short in shorts if short not in worker.short_ids and short not in worker.asked_ids)
         if unknown:
             request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
             request.monitoring_infos.monitoring_info_id.extend(unknown)
             answer = worker.ask(request)
             worker.asked_ids.update(dict.fromkeys(unknown, answer))
-        for answer in {worker.asked_ids[short] for short in data if short in worker.asked_ids}:
+        for answer in {worker.asked_ids[short] for short in shorts if short in worker.asked_ids}:
             try:
                 response = await answer
             except WorkerLost:
                 return
             worker.short_ids.update(response.monitoring_infos.monitoring_info)
-        table.add(_named(worker, data))
 
     async def metrics(self) -> tuple[list[Any], list[Any]]:
         """Attempted and committed; bundles that run are asked for their progress."""
+        if self._unnamed and not self._engine.finished:
+            self._spawn(self._name(), self._naming)
+        if self._naming:
+            await asyncio.wait(set(self._naming), timeout=PROGRESS_WAIT)
         if self._workers_of and not self._engine.finished:
             asking = [
                 asyncio.ensure_future(self._ask_progress(bundle, worker))
@@ -323,6 +379,9 @@ class Driver:
             if asking:
                 await asyncio.wait(asking, timeout=PROGRESS_WAIT)
         others = [self._failed.infos(), *self._progress.values()]
+        if not self._engine.finished:
+            workers = [launcher.worker for launcher in self._launchers.values()]
+            others += await asyncio.gather(*(inquiries.harness_infos(worker, PROGRESS_WAIT) for worker in workers))
         return self._committed.with_others(others), self._committed.infos()
 
     async def _ask_progress(self, bundle: str, worker: Worker) -> None:
@@ -335,9 +394,9 @@ class Driver:
         progress = response.process_bundle_progress
         infos = list(progress.monitoring_infos)
         if not infos and progress.monitoring_data:
-            table = MetricTable()
-            await self._look_up(worker, dict(progress.monitoring_data), table)
-            infos = table.infos()
+            data = dict(progress.monitoring_data)
+            await self._look_up(worker, data)
+            infos = _named(worker, data)
         if infos and bundle in worker.bundles:
             self._progress[bundle] = infos
 
@@ -359,10 +418,15 @@ class Driver:
             task.cancel()
         self._completed = isinstance(command, JobDone | JobDrained)
         last = S.DRAINED if isinstance(command, JobDrained) else S.DONE
-        if self._completed and self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=GRACE)
-        for task in list(self._tasks):
+        if self._unnamed:
+            self._spawn(self._name(), self._naming)
+        waited_for = {*self._naming, *self._tasks} if self._completed else set(self._naming)
+        if waited_for and not isinstance(command, JobCancelled):
+            await asyncio.wait(waited_for, timeout=GRACE if self._completed else PROGRESS_WAIT)
+        for task in [*self._naming, *self._tasks, *self._tending]:
             task.cancel()
+        if self._options.sample_data and not isinstance(command, JobCancelled):
+            await self._sample()
         if isinstance(command, JobFailed):
             self._failed.add(info for infos in self._progress.values() for info in infos)
             self._job.message(command.reason, job_pb2.JobMessage.JOB_MESSAGE_ERROR)
@@ -375,7 +439,10 @@ class Driver:
         launchers = list(self._launchers.values())
         for launcher in launchers:
             launcher.worker.end()
-        await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
+        if len(launchers) == 1:  # one task less on the way to DONE
+            await launchers[0].stop_pooled(GRACE)
+        else:
+            await asyncio.gather(*(launcher.stop_pooled(GRACE) for launcher in launchers))
         if self._completed:
             self._job.move(last)
         ends = [asyncio.ensure_future(launcher.reap(GRACE)) for launcher in launchers]

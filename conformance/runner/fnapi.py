@@ -8,20 +8,27 @@ response and all its terminators are in (P-CTL-18).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
 
+from conformance.runner.bulk import PairCutter
 from conformance.runner.engine_events import Family, RunBundle
 from conformance.runner.plan import StageNode
+from conformance.runner.pools import Pools
 from conformance.runner.state import BundleState
+from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 
-__all__ = ["GO_SDK", "BundleError", "FnApi", "Worker", "WorkerLost"]
+__all__ = ["BundleError", "FnApi", "Worker", "WorkerLost"]
 
 #: Entries are gathered into messages of about this size; one entry may be larger (P-CH-08).
 MESSAGE_BYTES = 4 << 20
+#: Input up to this size goes with the instruction, where the SDK reads it there.
+EMBEDDED_BYTES = 64 << 10
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
@@ -41,8 +48,9 @@ class WorkerLost(Exception):
 class BundleIO:
     """The streams of one bundle in flight."""
 
-    def __init__(self, command: RunBundle, node: StageNode) -> None:
+    def __init__(self, command: RunBundle, node: StageNode, cutters: Mapping[str, PairCutter]) -> None:
         self.node = node
+        self.cutters = cutters
         self.outputs: dict[str, list[bytes]] = {collection: [] for collection in node.sinks.values()}
         self.timers: dict[Family, list[bytes]] = {(family.transform, family.name): [] for family in node.timers}
         self.open: set[Any] = set(node.sinks) | set(self.timers)
@@ -57,7 +65,8 @@ class BundleIO:
         if collection is None or entry.transform_id not in self.open:
             return
         if entry.data:
-            self.outputs[collection].append(entry.data)
+            cutter = self.cutters.get(collection)
+            self.outputs[collection].append(entry.data if cutter is None else cutter.cut(entry.data))
         if entry.is_last:
             self._close(entry.transform_id)
 
@@ -88,6 +97,8 @@ class Worker:
         state_of: Callable[[str], BundleState | None],
         log: Callable[[Any], None],
         reconnect: float = 10.0,
+        declared: Iterable[str] = (),
+        data_streams: int = 0,
     ) -> None:
         self.id = worker_id
         self.environment_id = environment_id
@@ -95,10 +106,18 @@ class Worker:
         self.state_of = state_of
         self.log = log
         self.reconnect = reconnect
+        #: Capabilities of the environment.
+        self.declared = frozenset(declared)
+        self.is_go = any(each.startswith(GO_SDK) for each in self.declared)
+        self._embeds = urns.Protocol.CONTROL_REQUEST_ELEMENTS_EMBEDDING in self.declared
+        self._streams = itertools.cycle(
+            [f"data-{number}" for number in range(1, data_streams + 1)]
+            if data_streams and urns.Protocol.NAMED_DATA_STREAMS in self.declared
+            else [""]
+        )
         self.provision: Any = None
-        self.is_go = False
-        #: Whether the harness caches state under tokens (P-CTL-13).
-        self.caches = False
+        #: PCollections whose chunks are cut into pairs as they come.
+        self.cutters: Mapping[str, PairCutter] = {}
         #: Set once the harness has fetched a descriptor.
         self.fetched: dict[str, asyncio.Event] = {}
         self.connected = asyncio.Event()
@@ -108,7 +127,11 @@ class Worker:
         self.idle = asyncio.Event()
         self.idle.set()
         self.control_out: asyncio.Queue[Any] = asyncio.Queue()
-        self.data_out: asyncio.Queue[Any] = asyncio.Queue()
+        #: What goes out on the Data streams, by their names (P-CTL-17).
+        self.data_out: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+        #: Questions to WorkerStatus, once the harness has opened it, and who waits for the answers.
+        self.status_out: asyncio.Queue[Any] | None = None
+        self.statuses: dict[str, asyncio.Future[Any]] = {}
         self.bundles: dict[str, BundleIO] = {}
         self.short_ids: dict[str, Any] = {}
         #: Short ids that were asked for, and the answer.
@@ -152,22 +175,30 @@ class Worker:
                 await asyncio.wait_for(self.connected.wait(), self.reconnect)
             except TimeoutError:
                 raise WorkerLost(f"{self.name} went away and did not come back within {self.reconnect:g} s") from None
-        bundle = BundleIO(command, node)
+        bundle = BundleIO(command, node, self.cutters)
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id
-        if self.caches:
+        if urns.Protocol.STATE_CACHING in self.declared:
             _add_tokens(request.process_bundle, command)
+        request.process_bundle.data_stream_id = stream = next(self._streams)
+        data_out = self.data_out[stream]
+        embedded = self._embeds and _size(command) <= EMBEDDED_BYTES
+        if embedded:  # all of the bundle's input, nothing on Data (P-CTL-14)
+            inputs: asyncio.Queue[Any] = asyncio.Queue()
+            inputs.put_nowait(self._send(command, node, inputs))
+            while not inputs.empty():
+                request.process_bundle.elements.MergeFrom(inputs.get_nowait())
         try:
             answer = self.ask(request)
-            if not answer.done():
-                ends = self._send(command, node)
+            if not answer.done() and not embedded:
+                ends = self._send(command, node, data_out)
                 if self._miscounts(node):
                     fetched = asyncio.ensure_future(self.fetched.setdefault(node.id, asyncio.Event()).wait())
                     await asyncio.wait({answer, fetched}, return_when=asyncio.FIRST_COMPLETED)
                     fetched.cancel()
                     await asyncio.wait({answer}, timeout=GO_READER_SECONDS)
-                self.data_out.put_nowait(ends)
+                data_out.put_nowait(ends)
             response = await answer
             if response.error:
                 raise BundleError(response.error)
@@ -186,7 +217,7 @@ class Worker:
         transforms = {family.transform for family in node.timers}
         return len(node.timers) > len(transforms) and self.is_go
 
-    def _send(self, command: RunBundle, node: StageNode) -> Any:
+    def _send(self, command: RunBundle, node: StageNode, out: asyncio.Queue[Any]) -> Any:
         """Sends data, then timers; returns the message that ends all streams, empty (P-DATA-03, P-DATA-13)."""
         message = fn_pb2.Elements()
         size = 0
@@ -194,14 +225,14 @@ class Worker:
             message.data.add(instruction_id=command.bundle, transform_id=node.source, data=chunk)
             size += len(chunk)
             if size >= MESSAGE_BYTES:
-                self.data_out.put_nowait(message)
+                out.put_nowait(message)
                 message, size = fn_pb2.Elements(), 0
         for (transform, family), timers in command.timers.items():
             message.timers.add(
                 instruction_id=command.bundle, transform_id=transform, timer_family_id=family, timers=b"".join(timers)
             )
         if node.timers and (message.data or message.timers):
-            self.data_out.put_nowait(message)
+            out.put_nowait(message)
             message = fn_pb2.Elements()
         message.data.add(instruction_id=command.bundle, transform_id=node.source, is_last=True)
         for each in node.timers:
@@ -293,18 +324,38 @@ class Worker:
                 self.control_out = asyncio.Queue()
                 self.lost(f"{self.name} ended its Control stream in the middle of the job")
 
-    async def data(self, requests: Any, context: Any) -> None:
-        """Serves one Data stream."""
+    async def data(self, requests: Any, context: Any, name: str) -> None:
+        """Serves the Data stream of a name."""
 
         async def read() -> None:
             async for elements in requests:
                 self.receive(elements)
 
         try:
-            await _duplex(read(), self.data_out, context)
+            await _duplex(read(), self.data_out[name], context)
         finally:
             if not self.ending and self.bundles:
                 self.lost(f"{self.name} ended its Data stream in the middle of a bundle")
+
+    async def status(self, requests: Any, context: Any) -> None:
+        """Serves the WorkerStatus stream."""
+        questions = self.status_out = asyncio.Queue()
+
+        async def read() -> None:
+            async for response in requests:
+                future = self.statuses.get(response.id)
+                if future is not None and not future.done():
+                    future.set_result(response)
+
+        try:
+            await _duplex(read(), questions, context)
+        finally:
+            if self.status_out is questions:
+                self.status_out = None
+
+
+def _size(command: RunBundle) -> int:
+    return sum(map(len, command.data)) + sum(len(each) for timers in command.timers.values() for each in timers)
 
 
 def _add_tokens(request: Any, command: RunBundle) -> None:
@@ -337,6 +388,7 @@ class FnApi:
 
     def __init__(self) -> None:
         self.workers: dict[str, Worker] = {}
+        self.pools = Pools()
 
     async def worker_of(self, context: Any) -> Worker:
         worker_id = dict(context.invocation_metadata() or ()).get("worker_id", "")
@@ -363,7 +415,12 @@ class FnApi:
 
     async def Data(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)
-        await worker.serve(worker.data(requests, context))
+        name = dict(context.invocation_metadata() or ()).get("data_stream_id", "")
+        await worker.serve(worker.data(requests, context, name))
+
+    async def WorkerStatus(self, requests: Any, context: Any) -> None:
+        worker = await self.worker_of(context)
+        await worker.serve(worker.status(requests, context))
 
     async def State(self, requests: Any, context: Any) -> None:
         worker = await self.worker_of(context)

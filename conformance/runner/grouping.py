@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import define, field, frozen
 
+from conformance.runner.bulk import Run
+from conformance.runner.cutting import Element
 from conformance.runner.holds import Holds
 from conformance.runner.plan import Collection
 from conformance.runner.rules import Rules
@@ -149,6 +151,10 @@ class Grouping:
         """Arrival where nothing can be late, no trigger is asked and no window merges: bounded execution's short way."""
         rules, cut, output_time = self._rules, self._collection.cut, self._strategy.output_time
         for chunk in chunks:
+            runs = cut.runs(chunk)
+            if runs is not None:
+                self._store_runs(runs)
+                continue
             for element in cut.elements(chunk):
                 key, value = cut.key_of(element.value)
                 windows = rules.explode(element)
@@ -163,6 +169,24 @@ class Grouping:
                     cell.new += 1
                     if output_time != _AT_END:
                         cell.hold = rules.combined_hold(output_time, cell.hold, element.timestamp)
+
+    def _store_runs(self, runs: Iterable[Run]) -> None:
+        """The same for pairs that came cut, with one window each: a key at a time."""
+        rules, output_time = self._rules, self._strategy.output_time
+        for run in runs:
+            windows = rules.explode(Element(run.timestamp, (run.window,), b"", b"", b""))
+            if not windows:
+                continue
+            for key, values in run.groups.items():
+                cells = self._cells.setdefault(rules.group_key(key), {})
+                for window in windows:
+                    cell = cells.get(window)
+                    if cell is None:
+                        cell = cells[window] = Cell()
+                    cell.values += values
+                    cell.new += len(values)
+                    if output_time != _AT_END:
+                        cell.hold = rules.combined_hold(output_time, cell.hold, run.timestamp)
 
     def to_merge(self, arrivals: Arrivals) -> dict[bytes, list[bytes]]:
         """The windows of each key that may have to be merged now: live ones and those that come (M-TRIG-40)."""

@@ -7,9 +7,11 @@ P-JOB-04). How a job runs is `driver`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -21,7 +23,9 @@ from conformance.runner.fnapi import FnApi
 from conformance.runner.options import DESCRIPTORS, Options
 from conformance.runner.plan import Plan
 from conformance.runner.rules import Rules
+from conformance.wire import urns
 from conformance.wire.api import google_pb2, job_pb2
+from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["TERMINAL", "Job", "JobService"]
 
@@ -36,12 +40,17 @@ KEPT_JOBS = 100
 class Job:
     """One job: identity, history, and the driver once it runs."""
 
-    def __init__(self, job_id: str, name: str, pipeline: Any, options: Any, plan: Plan) -> None:
+    def __init__(
+        self, job_id: str, name: str, pipeline: Any, options: Any, environments: Mapping[str, Any], make_plan: Callable[[], Plan]
+    ) -> None:
         self.id = job_id
         self.name = name
         self.pipeline = pipeline
         self.options = options
-        self.plan = plan
+        #: Those of the pipeline as they were resolved; the plan tells which of them are needed.
+        self.environments = environments
+        self._make_plan = make_plan
+        self._plan: Plan | None = None
         self.driver: Driver | None = None
         #: JobMessagesResponse in order: states and messages.
         self.history: list[Any] = []
@@ -50,6 +59,17 @@ class Job:
         self._chatter = 0
         self.state: Any = S.UNSPECIFIED
         self.move(S.STOPPED)
+
+    @property
+    def plan(self) -> Plan:
+        """How the pipeline runs; made when first asked for."""
+        if self._plan is None:
+            self._plan = self._make_plan()
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self._plan = plan
 
     def move(self, state: Any) -> None:
         """The next state; a terminal one is final (P-JOB-06)."""
@@ -117,6 +137,7 @@ class JobService:
         self.url = ""
         self.jobs: dict[str, Job] = {}
         self._numbers = itertools.count(1)
+        self._getting_ready: set[asyncio.Task[None]] = set()
 
     async def _job(self, job_id: str, context: Any) -> Job:
         if job_id not in self.jobs:
@@ -139,14 +160,24 @@ class JobService:
             name: environments.resolve(environment, self._default_environment)
             for name, environment in request.pipeline.components.environments.items()
         }
-        plan = graph.plan(request.pipeline, resolved, self.url, fusing=self._rules().fuses())
-        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, plan)
+        make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url, fusing=self._rules().fuses())
+        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, make_plan)
         self.jobs[job_id] = job
+        # While the answer is on its way and the client thinks about Run.
+        self._getting_ready.add(task := asyncio.ensure_future(self._get_ready(job)))
+        task.add_done_callback(self._getting_ready.discard)
         self._retire()
         self._artifacts.expect(job_id, request.pipeline.components.environments)
         response = job_pb2.PrepareJobResponse(preparation_id=job_id, staging_session_token=job_id)
         response.artifact_staging_endpoint.url = self.url
         return response
+
+    async def _get_ready(self, job: Job) -> None:
+        for environment in job.environments.values():
+            if environment.urn == urns.Env.EXTERNAL:
+                await self._fnapi.pools.warm(pb.ExternalPayload.FromString(environment.payload).endpoint.url)
+        with contextlib.suppress(Exception):  # a defect of ours: Run, which asks again, tells of it
+            _ = job.plan
 
     def _retire(self) -> None:
         """Forgets the oldest finished jobs beyond what is kept."""
@@ -227,3 +258,4 @@ class JobService:
             if job.driver is not None and job.state not in TERMINAL:
                 job.driver.cancel()
         await asyncio.gather(*(job.driver.ended() for job in self.jobs.values() if job.driver is not None))
+        await self._fnapi.pools.close()

@@ -1,6 +1,6 @@
 """The plan of a job: what the engine runs and what the workers are told, as frozen values.
 
-`graph.plan()` builds it at Prepare; the engine reads nodes and collections, the shell the descriptors. Pure data.
+`graph.plan()` builds it after Prepare; the engine reads nodes and collections, the shell the descriptors. Pure data.
 """
 
 from __future__ import annotations

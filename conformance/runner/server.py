@@ -29,6 +29,15 @@ _JOB = "org.apache.beam.model.job_management.v1."
 MUTANTS: dict[str, type[Rules]] = {}
 
 
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed: about a tenth less time a call."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 class _Loop:
     """The one event loop of this process on which every server runs; gRPC wants no more than one."""
 
@@ -39,7 +48,7 @@ class _Loop:
     def get(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = _new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="reference-runner", daemon=True).start()
             return self._loop
 
@@ -71,6 +80,7 @@ class Server:
             _FN + "BeamFnData": self._fnapi,
             _FN + "BeamFnState": self._fnapi,
             _FN + "BeamFnLogging": self._fnapi,
+            _FN + "BeamFnWorkerStatus": self._fnapi,
             _FN + "ProvisionService": Provision(self._fnapi),
             _JOB + "JobService": self._jobs,
             _JOB + "ArtifactStagingService": Staging(self._artifacts),

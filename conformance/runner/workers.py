@@ -14,13 +14,13 @@ from typing import Any
 import grpc
 
 from conformance.runner.fnapi import Worker, WorkerLost
-from conformance.wire import rpc, urns
+from conformance.runner.pools import Pools
+from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["Launcher", "worker_command"]
 
-POOL = "org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool"
 #: How much of a process' output an error message shows.
 TAIL_BYTES = 4000
 
@@ -39,12 +39,13 @@ def worker_command(environment: Any, worker_id: str, url: str) -> tuple[list[str
 class Launcher:
     """Starts the worker of one environment, watches it, stops it."""
 
-    def __init__(self, worker: Worker, environment: Any, url: str, timeout: float) -> None:
+    def __init__(self, worker: Worker, environment: Any, url: str, timeout: float, pools: Pools) -> None:
         self.worker = worker
         self._environment = environment
         self._url = url
         self._timeout = timeout
-        self._channel: Any = None
+        self._pools = pools
+        self._pool_url = ""
         self._pool: Any = None
         self._process: asyncio.subprocess.Process | None = None
         self._output: Any = None
@@ -92,8 +93,8 @@ class Launcher:
 
     async def _ask_pool(self) -> None:
         payload = pb.ExternalPayload.FromString(self._environment.payload)
-        self._channel = grpc.aio.insecure_channel(payload.endpoint.url, options=rpc.CHANNEL_OPTIONS)
-        self._pool = rpc.stub(self._channel, POOL)
+        self._pool_url = payload.endpoint.url
+        self._pool = self._pools.acquire(self._pool_url)
         request = fn_pb2.StartWorkerRequest(worker_id=self.worker.id, params=payload.params)
         for each in (request.control_endpoint, request.logging_endpoint, request.artifact_endpoint, request.provision_endpoint):
             each.url = self._url
@@ -135,14 +136,14 @@ class Launcher:
 
     async def stop_pooled(self, grace: float) -> None:
         """StopWorker, once for each successful StartWorker (P-ENV-03)."""
-        if self._pool is not None:
-            if self._started:
-                with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
-                    await self._pool.StopWorker(fn_pb2.StopWorkerRequest(worker_id=self.worker.id), timeout=grace)
-            await self._channel.close()
+        if self._started:
+            with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+                await self._pool.StopWorker(fn_pb2.StopWorkerRequest(worker_id=self.worker.id), timeout=grace)
 
     async def reap(self, grace: float) -> None:
-        """A process gets `grace` seconds to end by itself, its Control stream having ended."""
+        """Lets go of the pool. A process gets `grace` seconds to end by itself, its Control stream having ended."""
+        if self._pool is not None:
+            await self._pools.release(self._pool_url)
         if self._process is None:
             return
         try:

@@ -50,8 +50,15 @@ class Stub:
 
 
 def stub(channel: grpc.Channel, service: str) -> Stub:
-    """A client of `service` (full name). Raises KeyError for a service that no .proto here defines."""
-    return Stub(channel, _pool.POOL.FindServiceByName(service))
+    """A client of `service` (full name), made once a channel. Raises KeyError for a service that no .proto here defines."""
+    # Kept on the channel itself: a stub refers to its channel, so that any table beside them would keep both for ever.
+    stubs: dict[str, Stub] | None = getattr(channel, "_conformance_stubs", None)
+    if stubs is None:
+        stubs = {}
+        setattr(channel, "_conformance_stubs", stubs)  # noqa: B010  (not an attribute that grpc.Channel has)
+    if service not in stubs:
+        stubs[service] = Stub(channel, _pool.POOL.FindServiceByName(service))
+    return stubs[service]
 
 
 def service_handler(service: str, servicer: object) -> grpc.GenericRpcHandler:
