@@ -95,6 +95,10 @@ class Worker:
             url = self.endpoints.control
             if not url:
                 raise RemoteProtocolError("neither StartWorker nor provision names a control endpoint (P-BOOT-02)")
+            if self.endpoints.logging and self.host.logging:
+                self._logging = LogStream(self._transcript, self.worker_id, self.endpoints.logging)
+            if self.endpoints.status and _P.WORKER_STATUS in self.host.capabilities:
+                self._status = StatusStream(self._transcript, self.worker_id, self.endpoints.status, self._status_text)
             if self.host.fetch_artifacts:
                 self.host.fetch_artifacts(self)
             self._control = Duplex(
@@ -106,11 +110,6 @@ class Worker:
                 worker_id=self.worker_id,
                 url=url,
             )
-            # After Control, which is what the runner waits for (P-CH-07); nothing was logged yet.
-            if self.endpoints.logging and self.host.logging:
-                self._logging = LogStream(self._transcript, self.worker_id, self.endpoints.logging)
-            if self.endpoints.status and _P.WORKER_STATUS in self.host.capabilities:
-                self._status = StatusStream(self._transcript, self.worker_id, self.endpoints.status, self._status_text)
             for request in self._control:
                 self._dispatch(request)
             CHANNELS.release(url, broken=self._control.status == "UNAVAILABLE")

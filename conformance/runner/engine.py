@@ -14,6 +14,8 @@ clock jumps to whatever is still waited for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from conformance.runner.cutting import CutError
 from conformance.runner.engine_events import (
     BundleDone,
@@ -73,6 +75,11 @@ class Engine:
         self.context.scripted = bool(self._scripts)
         self._owner: dict[str, NodeRun] = {}
         self._wake: int | None = None
+        #: What is connected; a bundle that ends moves nothing outside of its part.
+        self._parts = _parts(self.nodes)
+        self._part_of = {id(run): number for number, part in enumerate(self._parts) for run in part}
+        #: When each part is to be woken, as of its last step.
+        self._wakes: list[int | None] = [None] * len(self._parts)
 
     def _add_side(self, plan: Plan, collection: str) -> None:
         """The side input's store or view; the latter is a node, right before the first stage that reads it."""
@@ -108,9 +115,10 @@ class Engine:
         if isinstance(event, Started) or not context.scripted:
             context.now = context.wall
         try:
+            part = self._part_of[id(self._owner[event.bundle])] if isinstance(event, BundleDone) else None
             commands = self._take(event)
             if not self.finished:
-                commands += self._step()
+                commands += self._step(None if context.scripted else part)
         except (EngineError, CutError) as error:
             return self._end(JobFailed(str(error)))
         return commands
@@ -153,10 +161,15 @@ class Engine:
         if store is not None:
             store.add(chunks)
 
-    def _step(self) -> list[Command]:
+    def _step(self, part: int | None) -> list[Command]:
+        """Everything that follows from an event; `part` is the only one that it concerns, None if it may concern all."""
         commands: list[Command] = []
+        if part is not None:
+            self._settle(commands, [part])
+            if self._owner:
+                return commands + self._waking()
         while True:
-            self._settle(commands)
+            self._settle(commands, range(len(self._parts)))
             if self._owner:
                 return commands + self._waking()
             if all(run.watermark_out >= MAX for run in self.nodes):
@@ -169,18 +182,23 @@ class Engine:
         stuck = ", ".join(run.id for run in self.nodes if run.watermark_out < MAX)
         return [*commands, *self._end(JobFailed(f"the runner is stuck: nothing runs, and {stuck} cannot finish"))]
 
-    def _settle(self, commands: list[Command]) -> None:
-        """Lets every node step and start work until nothing moves by itself."""
-        while True:
-            self.context.dirty = False
-            for run in self.nodes:
-                run.refresh()
-            for run in self.nodes:
-                for command in run.work():
-                    self._owner[command.bundle] = run
-                    commands.append(command)
-            if not self.context.dirty:
-                return
+    def _settle(self, commands: list[Command], parts: Iterable[int]) -> None:
+        """Lets every node of some parts step and start work until nothing moves by itself."""
+        for part in parts:
+            nodes = self._parts[part]
+            while True:
+                self.context.dirty = False
+                for run in nodes:
+                    run.refresh()
+                for run in nodes:
+                    for command in run.work():
+                        self._owner[command.bundle] = run
+                        commands.append(command)
+                if not self.context.dirty:
+                    break
+            self._wakes[part] = min(
+                (at for run in nodes if (at := run.wake_at()) is not None and at > self.context.now), default=None
+            )
 
     def _play(self) -> bool:
         """Everything is quiet: the next event of a script, or the next instant that is waited for behind its end."""
@@ -196,8 +214,7 @@ class Engine:
         return False
 
     def _next_wake(self) -> int | None:
-        times = [at for run in self.nodes if (at := run.wake_at()) is not None and at > self.context.now]
-        return min(times, default=None)
+        return min((at for at in self._wakes if at is not None), default=None)
 
     def _waking(self) -> list[Command]:
         if self.context.scripted:  # its clock stands still between events
@@ -207,3 +224,24 @@ class Engine:
             return []
         self._wake = at
         return [] if at is None else [WakeAt(at)]
+
+
+def _parts(nodes: list[NodeRun]) -> list[list[NodeRun]]:
+    """Nodes in parts that have no PCollection in common, each in the order of `nodes`."""
+    part: dict[str, int] = {}
+    merged: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        while number in merged:
+            number = merged[number]
+        return number
+
+    for number, run in enumerate(nodes):
+        for collection in run.touches():
+            other = root(part.setdefault(collection, number))
+            if other != root(number):
+                merged[root(number)] = other
+    parts: dict[int, list[NodeRun]] = {}
+    for number, run in enumerate(nodes):
+        parts.setdefault(root(number), []).append(run)
+    return list(parts.values())

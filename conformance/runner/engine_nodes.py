@@ -79,6 +79,10 @@ class NodeRun:
         self.watermark_in = MIN
         self.watermark_out = MIN
 
+    def touches(self) -> Iterable[str]:
+        """All PCollections by which this node and others have to do with each other."""
+        return (*self.inputs, *self.outputs)
+
     def accept(self, collection: str, chunks: list[bytes]) -> None:
         """Elements arrive."""
 

@@ -97,6 +97,9 @@ class StageRun(NodeRun):
         self._mapped: dict[str, dict[bytes, bytes | None]] = {}
         self._mapping: dict[str, tuple[SideInput, list[bytes]]] = {}
 
+    def touches(self) -> Iterable[str]:
+        return (*super().touches(), *(side.collection for side in self.node.side_inputs))
+
     # ---- arrival
 
     def accept(self, collection: str, chunks: list[bytes]) -> None:

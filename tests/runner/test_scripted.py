@@ -210,3 +210,23 @@ def test_large_values_cross_whole(ran, elements):
         Fn("map", expr=["sum", ["list", 1]]), coders.VARINT, name="one"
     ).observe("o")
     assert ran(program).observations.values_of("o") == [1]
+
+
+def test_what_has_nothing_to_do_with_each_other_waits_for_nothing(client, session):
+    """A branch that waits for the clock goes on while another one's bundle takes as long as it likes."""
+    program = Program()
+    slow, delayed = program.branch("slow"), program.branch("delayed")
+    slow.create([1], coders.VARINT).par_do(Fn("wait_at", gate="g"), name="wait").observe("slow")
+    made = delayed.create([5], coders.VARINT)
+    pairs = coders.kv(coders.VARINT, coders.VARINT)
+    counted = made.par_do(Fn("range", every=1, delay=10), pairs, name="sdf", restriction_coder=coders.OFFSET_RANGE)
+    counted.redistribute_arbitrarily().par_do(Fn("wait_at", gate="h", expr=["==", ["val"], 4]), pairs, name="last").observe(
+        "delayed"
+    )
+    job = client.start(program.build(session.environment()))
+    assert session.gates.arrived("g")
+    assert session.gates.arrived("h")
+    for gate in "gh":
+        session.gates.open(gate)
+    assert client.wait(job).state == "DONE"
+    assert len(session.observations.values_of("delayed/delayed")) == 5
