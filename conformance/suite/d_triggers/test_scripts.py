@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from conformance.oracle import program as p
 from conformance.suite.assertions import asserts
 from conformance.suite.execution import RunnerUnderTest
-from conformance.suite.generated.properties import for_all
-from conformance.suite.generated.scripts import scripts
+from conformance.suite.generated.scripts import for_all_scripts
 
 COUNT = st.builds(p.AfterCount, st.integers(1, 3))
 DELAY = st.builds(p.AfterProcessingTime, st.sampled_from([1000, 6000]))
@@ -55,7 +54,7 @@ def _ask(leaf: str) -> Any:
 
     @asserts(f"{leaf}/generated-scripts", modes=("streaming",))
     def test(runner: RunnerUnderTest) -> None:
-        for_all(runner, scripts(**fixed), f"{leaf}/generated-scripts")
+        for_all_scripts(runner, f"{leaf}/generated-scripts", **fixed)
 
     test.__name__ = test.__qualname__ = f"test_scripts_{leaf.lower()}"
     return test

@@ -54,18 +54,21 @@ def draw(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
     return drawn
 
 
-def every(runner: RunnerUnderTest, strategy: st.SearchStrategy[T], check: Callable[[Sequence[T]], None]) -> None:
+def every(
+    runner: RunnerUnderTest, strategy: st.SearchStrategy[T], check: Callable[[Sequence[T]], None], examples: int | None = None
+) -> None:
     """`check` holds for what `strategy` draws; raises what it raises for the smallest example that fails.
 
     `check` is given one example, or several that may share a job; with several it must come to the same as with each alone.
+    `examples`: how many, where it is not what the run was asked for.
     """
     __tracebackhide__ = True
-    wanted = runner.settings.examples
+    wanted = examples or runner.settings.examples
     if runner.pack_size == 1:
-        _one_by_one(runner, strategy, check, [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+        _one_by_one(runner, strategy, check, wanted, [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
         return
     with contextlib.suppress(unittest.SkipTest, pytest.skip.Exception):  # how Hypothesis says that nothing is stored
-        _one_by_one(runner, strategy, check, [Phase.explicit, Phase.reuse])
+        _one_by_one(runner, strategy, check, wanted, [Phase.explicit, Phase.reuse])
     drawn = draw(strategy, wanted, runner.settings.seed)
     for start in range(0, len(drawn), runner.pack_size):
         try:
@@ -73,17 +76,21 @@ def every(runner: RunnerUnderTest, strategy: st.SearchStrategy[T], check: Callab
         except EndpointGone:
             raise
         except Exception:
-            _one_by_one(runner, strategy, check, [Phase.generate, Phase.shrink])
+            _one_by_one(runner, strategy, check, wanted, [Phase.generate, Phase.shrink])
             raise
 
 
 def _one_by_one(
-    runner: RunnerUnderTest, strategy: st.SearchStrategy[T], check: Callable[[Sequence[T]], None], phases: Sequence[Phase]
+    runner: RunnerUnderTest,
+    strategy: st.SearchStrategy[T],
+    check: Callable[[Sequence[T]], None],
+    examples: int,
+    phases: Sequence[Phase],
 ) -> None:
     __tracebackhide__ = True
 
     @hypothesis_seed(runner.settings.seed)
-    @_settings(runner.settings.examples, phases, runner.settings.output)
+    @_settings(examples, phases, runner.settings.output)
     @given(strategy)
     def holds(example: T) -> None:
         check([example])

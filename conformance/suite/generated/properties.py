@@ -23,10 +23,10 @@ from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
 __all__ = ["check_programs", "for_all", "run_programs"]
 
 
-def for_all(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str) -> None:
+def for_all(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str, examples: int | None = None) -> None:
     """Every program that `programs` draws has an admissible outcome on `runner`; raises Wrong with the smallest that has not."""
     __tracebackhide__ = True
-    every(runner, programs, lambda drawn: check_programs(runner, drawn, label))
+    every(runner, programs, lambda drawn: check_programs(runner, drawn, label), examples)
 
 
 def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: str) -> None:

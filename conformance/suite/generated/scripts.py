@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from conformance.oracle import strategies
 from conformance.oracle.program import AddElements, AdvanceProcessingTime, AdvanceWatermark, Program, Script, Sessions, WindowInto
+from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.generated.properties import for_all
 
-__all__ = ["scripts"]
+__all__ = ["for_all_scripts", "scripts"]
 
 
 def scripts(
@@ -41,6 +43,12 @@ def scripts(
         )
 
     return fix()
+
+
+def for_all_scripts(runner: RunnerUnderTest, label: str, **fixed: Any) -> None:
+    """The property of one leaf over `scripts(**fixed)`. Thirty leaves draw from one generator, so half the examples do for each."""
+    __tracebackhide__ = True
+    for_all(runner, scripts(**fixed), label, examples=max(1, runner.settings.examples // 2))
 
 
 def _windowing(program: Program) -> Any:

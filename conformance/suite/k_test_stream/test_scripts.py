@@ -12,8 +12,7 @@ from conformance.suite.assertions import asserts
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import same_multiset
 from conformance.suite.execution import RunnerUnderTest
-from conformance.suite.generated.properties import for_all
-from conformance.suite.generated.scripts import scripts
+from conformance.suite.generated.scripts import for_all_scripts
 
 STREAMING = ("streaming",)
 
@@ -68,14 +67,14 @@ def test_coders(case: Case, kind: str) -> Scenario:
 
 @asserts("TS02/generated-scripts", modes=STREAMING)
 def test_scripts_watermark(runner: RunnerUnderTest) -> None:
-    for_all(runner, scripts(event=AdvanceWatermark), "TS02/generated-scripts")
+    for_all_scripts(runner, "TS02/generated-scripts", event=AdvanceWatermark)
 
 
 @asserts("TS03/generated-scripts", modes=STREAMING)
 def test_scripts_processing_time(runner: RunnerUnderTest) -> None:
-    for_all(runner, scripts(event=AdvanceProcessingTime), "TS03/generated-scripts")
+    for_all_scripts(runner, "TS03/generated-scripts", event=AdvanceProcessingTime)
 
 
 @asserts("TS10/generated-scripts", modes=STREAMING)
 def test_scripts_quiescence(runner: RunnerUnderTest) -> None:
-    for_all(runner, scripts(event=AddElements), "TS10/generated-scripts")
+    for_all_scripts(runner, "TS10/generated-scripts", event=AddElements)
