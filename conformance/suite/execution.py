@@ -9,6 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from attrs import frozen
@@ -63,6 +64,7 @@ class RunnerUnderTest:
         #: Violations of always-on invariants, over all jobs, and how often each rule had something to look at.
         self.breaches: list[Breach] = []
         self.checked: Counter[str] = Counter()
+        self._breached: Counter[str] = Counter()
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
@@ -168,7 +170,7 @@ class RunnerUnderTest:
             program = Program(label, prefix=prefix)
             build(program)
             pipelines.append(program.build(self.environment(session)))
-        pipeline = pipelines[0] if len(pipelines) == 1 else pack(list(zip(_pack_names(pipelines), pipelines, strict=True)))
+        pipeline = _one_pipeline(pipelines)
         outcome = self.submit(pipeline, session, label=label)
         runs = [Run(prefix, outcome, session, pipeline, shared=len(builders) > 1) for prefix in prefixes]
         self.last_run = runs[0]
@@ -239,11 +241,7 @@ class RunnerUnderTest:
         if alone and first.capabilities is not None:
             options["capabilities"] = first.capabilities
         session = self.session(**options)
-        pipelines = [case.program.build(self.environment(session)) for case in members]
-        if alone:
-            pipeline = pipelines[0]
-        else:
-            pipeline = pack(list(zip(_pack_names(pipelines), pipelines, strict=True)))
+        pipeline = _one_pipeline([case.program.build(self.environment(session)) for case in members])
         label = first.mark.assertion if alone else f"pack-of-{len(members)}"
         outcome = self.submit(
             pipeline, session, options=first.options if alone else None, label=label, **(first.job_options if alone else {})
@@ -269,8 +267,9 @@ class RunnerUnderTest:
                 continue
             if failed and finding.invariant in DESCRIPTOR_RULES:  # it came to the same refusal by way of the worker
                 continue
-            kept = sum(breach.finding.invariant == finding.invariant for breach in self.breaches)
-            around = events_around(session.transcript, finding.seq) if kept < KEPT_BREACHES else []
+            self._breached[finding.invariant] += 1
+            kept = self._breached[finding.invariant] <= KEPT_BREACHES
+            around = events_around(session.transcript, finding.seq) if kept else []
             self.breaches.append(Breach(finding, label, around))
 
     def _ensure_alive(self) -> None:
@@ -290,16 +289,18 @@ class RunnerUnderTest:
             raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
 
 
-def function_modules() -> list[str]:
+@cache
+def function_modules() -> tuple[str, ...]:
     """The suite's modules that register functions, for harnesses in other processes."""
     import conformance.suite
 
     found = pkgutil.walk_packages(conformance.suite.__path__, "conformance.suite.")
-    return [info.name for info in found if info.name.rpartition(".")[2] == "functions"]
+    return tuple(info.name for info in found if info.name.rpartition(".")[2] == "functions")
 
 
-def _pack_names(pipelines: Sequence[pb.Pipeline]) -> list[str]:
-    return [f"b{index}" for index in range(len(pipelines))]
+def _one_pipeline(pipelines: Sequence[pb.Pipeline]) -> pb.Pipeline:
+    """A single pipeline as it is, several as branches of one."""
+    return pipelines[0] if len(pipelines) == 1 else pack([(f"b{index}", each) for index, each in enumerate(pipelines)])
 
 
 def raise_unless_done(outcome: JobOutcome, session: Session | None = None) -> None:

@@ -34,14 +34,6 @@ class Run:
     def transcript(self) -> Transcript:
         return self.session.transcript
 
-    @property
-    def refusal(self) -> str:
-        """Why the job was refused or failed, in the runner's own words: without the texts that our harness sent it."""
-        text = self.outcome.error_text
-        for error in [*self.session.remote_errors, *self.session.local_errors]:
-            text = text.replace(str(error), "")
-        return text.strip()
-
     def seen(self, observer: str) -> Sequence[Observation]:
         """Everything that the observer `observer` saw in bundles that were answered OK, in order of arrival."""
         return list(self.session.observations[self.prefix + observer])
