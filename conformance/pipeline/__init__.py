@@ -8,7 +8,7 @@ pipeline = program.build(session.environment())
 
 from __future__ import annotations
 
-from conformance.pipeline import coders, draw, state, teststream, triggers, windowing
+from conformance.pipeline import coders, draw, external, state, teststream, triggers, windowing
 from conformance.pipeline.builder import ENVIRONMENT, OUT, PCollection, Program, Scope, display, required
 from conformance.pipeline.coders import CoderSpec
 from conformance.pipeline.errors import PipelineError
@@ -29,6 +29,7 @@ __all__ = [
     "coders",
     "display",
     "draw",
+    "external",
     "pack",
     "required",
     "state",

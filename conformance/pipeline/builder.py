@@ -43,9 +43,14 @@ def display(label: str, value: str | bool | int | float, key: str = "", namespac
 class Graph:
     """The pipeline under construction, shared by a program and its branches."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: str = ENVIRONMENT, namespace: str = "") -> None:
         self.pipeline = pb.Pipeline()
+        #: Where transforms run unless they name another environment.
+        self.environment = environment
+        #: Begins every id that is made here; an expansion's ids must not meet those of its client (P-XP-02).
+        self.namespace = namespace
         self.stack: list[str] = []
+        #: What the pipeline requires beside what its payloads show: an expansion tells (P-XP-06).
         self.requirements: list[str] = []
 
     @property
@@ -53,31 +58,39 @@ class Graph:
         return self.pipeline.components
 
     def coder(self, spec: CoderSpec) -> str:
-        return spec.register(self.components)
+        return spec.register(self.components, self.namespace)
 
     def strategy(self, strategy: Strategy) -> str:
         custom = not strategy.window_fn.urn.startswith("beam:")
-        environment = strategy.environment or (ENVIRONMENT if custom else "")
+        environment = strategy.environment or (self.environment if custom else "")
         proto = strategy.to_proto(self.coder(strategy.window_fn.window_coder), environment)
         known = self.components.windowing_strategies
         for strategy_id, other in known.items():
             if other == proto:
                 return strategy_id
-        strategy_id = f"w{len(known)}"
+        strategy_id = f"{self.namespace}w{len(known)}"
         known[strategy_id].CopyFrom(proto)
         return strategy_id
 
-    def transform(self, prefix: str, name: str, **fields: Any) -> tuple[str, pb.PTransform]:
-        """A new transform below the open composite; its unique name is a path, and its id is made of it."""
-        parent = self.components.transforms[self.stack[-1]] if self.stack else None
-        base = f"{parent.unique_name}/{name}" if parent else prefix + name
+    def unique_name(self, prefix: str, name: str) -> str:
+        """A unique name, which is a path below the open composite, that nothing has yet."""
+        base = f"{self.components.transforms[self.stack[-1]].unique_name}/{name}" if self.stack else prefix + name
         unique, number = base, 2
         names = {transform.unique_name for transform in self.components.transforms.values()}
         while unique in names:
             unique, number = f"{base}_{number}", number + 1
-        transform_id = re.sub(r"[^\w.-]+", ".", unique)
+        return unique
+
+    def transform(self, prefix: str, name: str, **fields: Any) -> tuple[str, pb.PTransform]:
+        """A new transform below the open composite; its id is made of its unique name."""
+        return self.place(pb.PTransform(unique_name=self.unique_name(prefix, name), **fields))
+
+    def place(self, transform: pb.PTransform) -> tuple[str, pb.PTransform]:
+        """Put `transform`, whose unique name is right, below the open composite; its id and the proto that is now in the pipeline."""
+        transform_id = self.namespace + re.sub(r"[^\w.-]+", ".", transform.unique_name)
         proto = self.components.transforms[transform_id]
-        proto.CopyFrom(pb.PTransform(unique_name=unique, **fields))
+        proto.CopyFrom(transform)
+        parent = self.components.transforms[self.stack[-1]] if self.stack else None
         (parent.subtransforms if parent else self.pipeline.root_transform_ids).append(transform_id)
         return transform_id, proto
 
@@ -269,7 +282,7 @@ class Program:
         pipeline.components.environments[ENVIRONMENT].CopyFrom(environment)
         for environment_id, other in (others or {}).items():
             pipeline.components.environments[environment_id].CopyFrom(other)
-        found = required(pipeline) if requirements is None else list(requirements)
+        found = sorted({*required(pipeline), *self.graph.requirements}) if requirements is None else list(requirements)
         pipeline.requirements.extend(found)
         pipeline.display_data.extend(display_data)
         if check and (broken := violations(pipeline)):
@@ -366,7 +379,7 @@ class PCollection:
             payload.SerializeToString(deterministic=True),
             inputs={"in": self, **sides},
             outputs=outputs,
-            environment=options.get("environment") or ENVIRONMENT,
+            environment=options.get("environment") or graph.environment,
             strategy=options.get("strategy"),
             bounded=options.get("bounded"),
             annotations=options.get("annotations"),
@@ -438,7 +451,7 @@ class PCollection:
             payload.SerializeToString(deterministic=True),
             inputs={"in": self},
             outputs={OUT: self.coder},
-            environment=environment or ENVIRONMENT,
+            environment=environment or self.program.graph.environment,
             strategy=strategy,
         )[OUT]
 

@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 OUT = "out"
-ENVIRONMENT = "harness"
 
 
 def _combine_payload(collection: PCollection, fn: Fn, accumulator: CoderSpec) -> bytes:
@@ -51,7 +50,7 @@ def combine_per_key(
 ) -> PCollection:
     """GroupByKey, then combine_grouped_values with a ParDo inside: Flink and Spark run that ParDo, the others lift or run the
     component (P-PIPE-15)."""
-    environment = environment or ENVIRONMENT
+    environment = environment or self.program.graph.environment
     payload = _combine_payload(self, fn, accumulator)
     program = self.program
     with program.composite(
@@ -92,7 +91,7 @@ def combine_leaf(
         _combine_payload(self, fn, accumulator),
         inputs={"in": self},
         outputs={OUT: output},
-        environment=environment or ENVIRONMENT,
+        environment=environment or self.program.graph.environment,
     )[OUT]
 
 
@@ -102,7 +101,7 @@ def combine_globally(
     """One value a window. With `default` an empty input of the global window gives the combine of nothing (M-COMB-07)."""
     payload = _combine_payload(self, fn, accumulator)
     with self.program.composite(
-        name, urns.Transform.COMBINE_GLOBALLY, payload, inputs={"in": self}, environment=ENVIRONMENT
+        name, urns.Transform.COMBINE_GLOBALLY, payload, inputs={"in": self}, environment=self.program.graph.environment
     ) as scope:
         keyed = self.par_do(Fn("with_key", key=""), c.kv(c.STRING, self.coder), name="key")
         result = keyed.combine_per_key(fn, accumulator, output).par_do(Fn("values"), output, name="unkey")
@@ -173,7 +172,8 @@ def group_into_batches(
     timers: dict[str, Literal["event", "processing"]] = {"window": "event"}
     if max_buffering_millis:
         timers["buffering"] = "processing"
-    with self.program.composite(name, urn, payload, inputs={"in": self}, environment=ENVIRONMENT) as scope:
+    environment = self.program.graph.environment
+    with self.program.composite(name, urn, payload, inputs={"in": self}, environment=environment) as scope:
         keyed = self
         if sharded:
             key = c.sharded_key(self.key_coder)

@@ -101,6 +101,10 @@ def custom(
     return WindowFn(FN_URN, fn.payload(), window_coder, merging, assigns_to_one_window)
 
 
+def _key(table: dict[str, Any], value: int) -> Any:
+    return {number: name for name, number in table.items()}[value]
+
+
 def _bytes(message: pb.Trigger) -> bytes:
     return message.SerializeToString(deterministic=True)
 
@@ -133,6 +137,30 @@ class Strategy:
             self,
             trigger=triggers.continuation(self.trigger),
             merge_status=int(pb.MergeStatus.ALREADY_MERGED) if merged else self.merge_status,
+        )
+
+    @classmethod
+    def from_components(cls, strategy_id: str, components: pb.Components) -> Strategy:
+        """The strategy that stands in `components`. Raises KeyError for an enum that this library cannot write."""
+        proto = components.windowing_strategies[strategy_id]
+        spec = proto.window_fn
+        window_fn = WindowFn(
+            spec.urn,
+            spec.payload,
+            CoderSpec.from_components(proto.window_coder_id, components),
+            merging=proto.merge_status != pb.MergeStatus.NON_MERGING,
+            assigns_to_one_window=proto.assigns_to_one_window,
+        )
+        return cls(
+            window_fn,
+            proto.trigger,
+            accumulation=_key(_ACCUMULATION, proto.accumulation_mode),
+            allowed_lateness=proto.allowed_lateness,
+            closing=_key(_CLOSING, proto.closing_behavior),
+            on_time=_key(_ON_TIME, proto.on_time_behavior),
+            output_time=_key(_OUTPUT_TIME, proto.output_time),
+            merge_status=int(proto.merge_status),
+            environment=proto.environment_id or None,
         )
 
     def to_proto(self, window_coder_id: str, environment_id: str) -> pb.WindowingStrategy:

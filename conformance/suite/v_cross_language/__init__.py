@@ -1,0 +1,1 @@
+"""Area V: pipelines with parts that another SDK expanded."""
