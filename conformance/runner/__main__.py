@@ -17,7 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=8099, help="port to listen on; 0 takes a free one (default: 8099)")
     parser.add_argument("--host", default="localhost", help="name under which clients and workers reach it (default: localhost)")
-    parser.add_argument("--variant", help="a legal way to run, by name")
+    parser.add_argument(
+        "--variant", help="legal ways to run, as in one-element-bundles+unfused; random: those that --seed stands for"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of what variants draw (default: 0)")
     parser.add_argument("--mutant", help="one planted fault, by name")
     parser.add_argument(
         "--default-environment",
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         default = environments.parse_default(given.default_environment) if given.default_environment else None
-        server = serve(given.port, given.host, given.variant, given.mutant, default)
+        server = serve(given.port, given.host, given.variant, given.mutant, default, given.seed)
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 4

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from conformance.runner.cutting import CutError
 from conformance.runner.engine_events import (
+    BundleDiscarded,
     BundleDone,
     BundleFailed,
     BundleSplit,
@@ -30,6 +31,7 @@ from conformance.runner.engine_events import (
     JobDone,
     JobDrained,
     JobFailed,
+    RunBundle,
     Split,
     Started,
     Tick,
@@ -136,12 +138,11 @@ class Engine:
             self._owner.pop(event.bundle).commit(event)
             return [Finalize(event.bundle)] if event.finalize else []
         if isinstance(event, BundleFailed):
-            owner = self._owner.pop(event.bundle)
-            again = None if event.lost else owner.retry(event.bundle)
-            if again is None:
+            if event.lost or not self.rules.retries(self._owner[event.bundle].attempts(event.bundle)):
                 return self._end(JobFailed(event.error))
-            self._owner[again.bundle] = owner
-            return [again]
+            return [self._again(event.bundle)]
+        if isinstance(event, BundleDiscarded):
+            return [self._again(event.bundle)]
         if isinstance(event, BundleSplit):
             if event.bundle in self._owner:
                 self._owner[event.bundle].split(event)
@@ -153,6 +154,12 @@ class Engine:
         elif isinstance(event, Tick):
             self._wake = None
         return []
+
+    def _again(self, bundle: str) -> RunBundle:
+        owner = self._owner.pop(bundle)
+        again = owner.again(bundle)
+        self._owner[again.bundle] = owner
+        return again
 
     def _deliver(self, collection: str, chunks: list[bytes]) -> None:
         for consumer in self._consumers.get(collection, ()):
@@ -188,8 +195,7 @@ class Engine:
             nodes = self._parts[part]
             while True:
                 self.context.dirty = False
-                for run in nodes:
-                    run.refresh()
+                self._refresh(nodes)
                 for run in nodes:
                     for command in run.work():
                         self._owner[command.bundle] = run
@@ -199,6 +205,21 @@ class Engine:
             self._wakes[part] = min(
                 (at for run in nodes if (at := run.wake_at()) is not None and at > self.context.now), default=None
             )
+
+    def _refresh(self, nodes: list[NodeRun]) -> None:
+        """Moves watermarks on: through all nodes at once, or each by what the node before it showed last."""
+        if self.rules.sweeps():
+            for run in nodes:
+                run.refresh()
+            return
+        before = self._marks(nodes)
+        for run in reversed(nodes):
+            run.refresh()
+        if self._marks(nodes) != before:
+            self.context.dirty = True
+
+    def _marks(self, nodes: list[NodeRun]) -> tuple[dict[str, int], list[int]]:
+        return dict(self.context.watermarks), [run.watermark_in for run in nodes]
 
     def _play(self) -> bool:
         """Everything is quiet: the next event of a script, or the next instant that is waited for behind its end."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 __all__ = [
+    "BundleDiscarded",
     "BundleDone",
     "BundleFailed",
     "BundleSplit",
@@ -81,6 +82,13 @@ class BundleFailed:
 
 
 @frozen
+class BundleDiscarded:
+    """A bundle was answered without error, and the answer is not to count: the bundle runs again (M-BNDL-05)."""
+
+    bundle: str
+
+
+@frozen
 class CancelRequested:
     """A client cancels the job."""
 
@@ -95,7 +103,7 @@ class Tick:
     """Time went by."""
 
 
-Event = Started | BundleDone | BundleSplit | BundleFailed | CancelRequested | DrainRequested | Tick
+Event = Started | BundleDone | BundleSplit | BundleFailed | BundleDiscarded | CancelRequested | DrainRequested | Tick
 
 
 # ---- commands
@@ -112,6 +120,8 @@ class RunBundle:
     #: Tokens under which an SDK may cache user state, and side inputs by (transform, side input id) (M-BNDL-14).
     state_token: bytes = b""
     side_tokens: Mapping[tuple[str, str], bytes] = field(factory=dict)
+    #: 1 for input that never ran before.
+    attempt: int = 1
 
 
 @frozen

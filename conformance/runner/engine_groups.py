@@ -37,7 +37,8 @@ class GroupRun(NodeRun):
         self._size = 0
         #: Arrived, and not yet in the grouping: all of a bounded input whose windows merge, what comes while the SDK merges.
         self._inbox: list[bytes] = []
-        self._asked: dict[str, tuple[Arrivals, list[bytes]]] = {}
+        #: Of each bundle that the merger runs: what waits for it, the windows to merge by key, the attempt.
+        self._asked: dict[str, tuple[Arrivals, dict[bytes, list[bytes]], int]] = {}
         self._earliest = MAX
 
     def accept(self, collection: str, chunks: list[bytes]) -> None:
@@ -115,13 +116,26 @@ class GroupRun(NodeRun):
             self._deliver()
             self.context.dirty = True
             return
+        yield self._ask(arrivals, questions, 1)
+
+    def _ask(self, arrivals: Arrivals, questions: dict[bytes, list[bytes]], attempt: int) -> RunBundle:
+        assert self._merger is not None
         bundle = self.context.bundle_id()
-        self._asked[bundle] = (arrivals, list(questions))
-        yield RunBundle(bundle, self._merger.id, (ask(bundle, map(cutting.iterable_of, questions.values())),))
+        self._asked[bundle] = (arrivals, questions, attempt)
+        data = ask(bundle, map(cutting.iterable_of, questions.values()))
+        return RunBundle(bundle, self._merger.id, (data,), attempt=attempt)
+
+    def attempts(self, bundle: str) -> int:
+        return self._asked[bundle][2]
+
+    def again(self, bundle: str) -> RunBundle:
+        arrivals, questions, attempt = self._asked.pop(bundle)
+        return self._ask(arrivals, questions, attempt + 1)
 
     def commit(self, done: BundleDone) -> None:
         """Applies the merges that the SDK answered; every window stands in exactly one place (P-PIPE-19)."""
-        arrivals, keys = self._asked.pop(done.bundle)
+        arrivals, questions, _ = self._asked.pop(done.bundle)
+        keys = list(questions)
         assert self._merger is not None
         (answer,) = self._merger.sinks.values()
         window = self._collection.cut.window

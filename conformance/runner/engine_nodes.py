@@ -105,9 +105,13 @@ class NodeRun:
         """A bundle that this node started was answered."""
         raise NotImplementedError(f"{self.id} runs no bundles")
 
-    def retry(self, bundle: str) -> RunBundle | None:
-        """The failed bundle again; None when the job is to fail (M-BNDL-03, M-BNDL-04)."""
-        return None
+    def attempts(self, bundle: str) -> int:
+        """How often the input of a running bundle was tried, this time included."""
+        raise NotImplementedError(f"{self.id} runs no bundles")
+
+    def again(self, bundle: str) -> RunBundle:
+        """A bundle whose answer does not count once more, everything of the attempt being discarded (M-BNDL-03)."""
+        raise NotImplementedError(f"{self.id} runs no bundles")
 
     def split(self, split: BundleSplit) -> None:
         """A running bundle gave up a part."""

@@ -95,7 +95,7 @@ class StageRun(NodeRun):
         self._windowed = [side for side in node.side_inputs if not context.bounded(side.collection)]
         #: Main window → side window, for each side input that the SDK maps; None while it is asked.
         self._mapped: dict[str, dict[bytes, bytes | None]] = {}
-        self._mapping: dict[str, tuple[SideInput, list[bytes]]] = {}
+        self._mapping: dict[str, tuple[SideInput, list[bytes], int]] = {}
 
     def touches(self) -> Iterable[str]:
         return (*super().touches(), *(side.collection for side in self.node.side_inputs))
@@ -203,8 +203,26 @@ class StageRun(NodeRun):
     def _bundles(self, pieces: list[Piece]) -> list[list[Piece]]:
         """The input of each bundle to start; where one at a time may run the rest waits."""
         most = self.rules.bundle_elements()
-        if most is None:
+        shuffling = self.rules.shuffles() and not self.node.time_sorted
+        if most is None and not shuffling:
             return [pieces]
+        single = self._singled(pieces)
+        if shuffling:
+            single = self._shuffled(single)
+        bundles = []
+        while single:
+            bundles.append(single[:most])
+            single = single[most:] if most is not None else []
+            most = self.rules.bundle_elements()
+        if self.node.keyed and bundles:
+            self._inbox = [piece for bundle in bundles[1:] for piece in bundle] + self._inbox
+            return bundles[:1]
+        if not bundles:
+            self.context.dirty = True
+        return bundles
+
+    def _singled(self, pieces: list[Piece]) -> list[Piece]:
+        """Pieces of one element each."""
         single = []
         for piece in pieces:
             elements = [each.whole for each in self._collection.cut.elements(piece.data)]
@@ -214,13 +232,19 @@ class StageRun(NodeRun):
                     self._open.add(piece.timestamp)
             if not elements:
                 self._release(piece)
-        bundles = [single[at : at + most] for at in range(0, len(single), most)]
-        if self.node.keyed and bundles:
-            self._inbox = [piece for bundle in bundles[1:] for piece in bundle] + self._inbox
-            return bundles[:1]
-        if not bundles:
-            self.context.dirty = True
-        return bundles
+        return single
+
+    def _shuffled(self, single: list[Piece]) -> list[Piece]:
+        """In another order; but panes stay in theirs (M-PANE-14)."""
+        order = self.rules.shuffled(len(single))
+        paned = [number for number in order if self._is_pane(single[number])]
+        following = iter(sorted(paned))
+        moved = set(paned)
+        return [single[next(following) if number in moved else number] for number in order]
+
+    def _is_pane(self, piece: Piece) -> bool:
+        (element,) = self._collection.cut.elements(piece.data)
+        return element.pane != b"\x0f"
 
     def _clock(self) -> int:
         """The clock by which delays count; a job that drains waits for nothing more."""
@@ -300,11 +324,15 @@ class StageRun(NodeRun):
         self._parked = kept
         for side in self._windowed:
             windows = unknown.get(side.name)
-            if windows and side.mapper is not None:
-                bundle = self.context.bundle_id()
-                self._mapping[bundle] = (side, windows)
+            if windows:
                 self._mapped.setdefault(side.name, {}).update(dict.fromkeys(windows))
-                yield RunBundle(bundle, side.mapper.id, (ask(bundle, windows),))
+                yield self._map(side, windows, 1)
+
+    def _map(self, side: SideInput, windows: list[bytes], attempt: int) -> RunBundle:
+        assert side.mapper is not None
+        bundle = self.context.bundle_id()
+        self._mapping[bundle] = (side, windows, attempt)
+        return RunBundle(bundle, side.mapper.id, (ask(bundle, windows),), attempt=attempt)
 
     def _sides_ready(self, window: bytes, unknown: dict[str, list[bytes]]) -> bool:
         ready = True
@@ -321,7 +349,7 @@ class StageRun(NodeRun):
         return ready
 
     def _take_mapping(self, done: BundleDone) -> None:
-        side, windows = self._mapping.pop(done.bundle)
+        side, windows, _ = self._mapping.pop(done.bundle)
         assert side.mapper is not None
         (sink,) = side.mapper.sinks.values()
         found = dict(answers(self.context, done, sink))
@@ -392,13 +420,14 @@ class StageRun(NodeRun):
         node = self.node.truncator if truncating else self.node
         assert node is not None
         sides = {name: side.view for name, side in self.context.sides.items()}
-        return BundleState(node, self.store, sides, self.context.page_bytes)
+        return BundleState(node, self.store, sides, self.context.page_bytes, self.rules.first_page_empty())
 
     def _launch(self, bundle: Bundle) -> RunBundle:
         name = self.context.bundle_id()
         self.running[name] = bundle
         streams: dict[tuple[str, str], list[bytes]] = {}
-        for timer in sorted(bundle.timers, key=lambda timer: timer.fire):
+        timers = reversed(bundle.timers) if self.rules.timers_reversed() else bundle.timers
+        for timer in sorted(timers, key=lambda timer: timer.fire):
             encoded = timer.encoded(self.rules.fired_at(timer.fire, self.watermark_in))
             streams.setdefault((timer.transform, timer.family), []).append(encoded)
         stage = self.node
@@ -413,6 +442,7 @@ class StageRun(NodeRun):
             {family: tuple(each) for family, each in streams.items()},
             f"{self.id}/{self._epoch}".encode() if stage.states else b"",
             {(side.transform, side.name): self._side_token(side) for side in stage.side_inputs},
+            bundle.attempts,
         )
 
     def _side_token(self, side: SideInput) -> bytes:
@@ -491,7 +521,8 @@ class StageRun(NodeRun):
         if truncated and not all(self.context.bounded(each) for each in outputs.values()):
             return  # a truncated restriction is not resumed (M-SDF-12)
         self._number += 1
-        piece = Piece(residual.element, MAX, self.rules.residual_hold(outputs, residual.watermarks), truncated)
+        reported = {name: self.rules.reported_watermark(mark) for name, mark in residual.watermarks.items()}
+        piece = Piece(residual.element, MAX, self.rules.residual_hold(outputs, reported), truncated)
         heapq.heappush(self._residuals, (self.context.now + residual.delay, self._number, piece))
 
     def _take_truncated(self, bundle: Bundle, done: BundleDone) -> None:
@@ -502,10 +533,14 @@ class StageRun(NodeRun):
         for piece in bundle.pieces:
             self._release(piece)
 
-    def retry(self, bundle: str) -> RunBundle | None:
-        failed = self.running.pop(bundle, None)
-        if failed is None or not self.rules.retries(failed.attempts):
-            return None
+    def attempts(self, bundle: str) -> int:
+        return self._mapping[bundle][2] if bundle in self._mapping else self.running[bundle].attempts
+
+    def again(self, bundle: str) -> RunBundle:
+        if bundle in self._mapping:
+            side, windows, attempt = self._mapping.pop(bundle)
+            return self._map(side, windows, attempt + 1)
+        failed = self.running.pop(bundle)
         self._epoch += 1
         failed.state = self._state(failed.truncating)
         failed.attempts += 1

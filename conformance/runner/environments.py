@@ -5,6 +5,7 @@ Pure; starting workers is `workers`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -30,7 +31,11 @@ def alternatives(environment: Any) -> list[Any]:
     return [each for one in inner for each in alternatives(one)]
 
 
-def resolve(environment: Any, default: Any = None) -> Any:
+def _as_listed(kinds: Sequence[str]) -> Sequence[str]:
+    return kinds
+
+
+def resolve(environment: Any, default: Any = None, preference: Callable[[Sequence[str]], Sequence[str]] = _as_listed) -> Any:
     """The alternative to start. Raises UnsupportedEnvironment naming every urn that was on offer."""
     try:
         offered = alternatives(environment)
@@ -45,7 +50,7 @@ def resolve(environment: Any, default: Any = None) -> Any:
             candidates.append(chosen)
         else:
             candidates.append(one)
-    for urn in SUPPORTED:
+    for urn in preference(SUPPORTED):
         for one in candidates:
             if one.urn == urn and _startable(one):
                 return one

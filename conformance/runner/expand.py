@@ -6,7 +6,7 @@ ids that are made here contain a "/" suffix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -101,8 +101,11 @@ def side_input_names(transform: Any) -> set[str]:
     return set(pb.ParDoPayload.FromString(transform.spec.payload).side_inputs)
 
 
-def leaves(components: Any, roots: list[str]) -> Iterator[Leaf]:
-    """The transforms to execute in order of submission: composites opened unless they are taken whole (P-PIPE-03)."""
+def leaves(components: Any, roots: list[str], lifts: Callable[[bool], bool] = bool) -> Iterator[Leaf]:
+    """The transforms to execute in order of submission: composites opened unless they are taken whole (P-PIPE-03).
+
+    `lifts` tells whether a Combine runs in parts, given whether that is legal.
+    """
     transforms = components.transforms
 
     def environment_of(transform: Any) -> str:
@@ -118,7 +121,7 @@ def leaves(components: Any, roots: list[str]) -> Iterator[Leaf]:
     def whole(transform: Any) -> bool:
         """Whether the SDK gets a composite as it is."""
         if transform.spec.urn == T.COMBINE_PER_KEY:
-            return bool(environment_of(transform)) and liftable(transform, components)
+            return bool(environment_of(transform)) and lifts(liftable(transform, components))
         return transform.spec.urn in DELEGATED and (not transform.subtransforms or bool(environment_of(transform)))
 
     def visit(transform_id: str) -> Iterator[Leaf]:
@@ -187,11 +190,11 @@ def liftable(transform: Any, components: Any) -> bool:
     )
 
 
-def expand(pipeline: Any) -> Expansion:
-    """The executable steps of a valid pipeline."""
+def expand(pipeline: Any, lifts: Callable[[bool], bool] = bool) -> Expansion:
+    """The executable steps of a valid pipeline; `lifts` as in `leaves`."""
     components = pipeline.components
     expansion = Expansion([], dict(components.pcollections), components.windowing_strategies, WireCoders(components.coders))
-    for leaf in leaves(components, list(pipeline.root_transform_ids)):
+    for leaf in leaves(components, list(pipeline.root_transform_ids), lifts):
         if leaf.transform.spec.urn == T.COMBINE_PER_KEY:
             _lift(leaf, expansion)
         elif leaf.transform.spec.urn == T.PAR_DO:

@@ -17,6 +17,7 @@ import grpc
 
 from conformance.runner.bulk import PairCutter
 from conformance.runner.engine_events import Family, RunBundle
+from conformance.runner.habits import Habits
 from conformance.runner.plan import StageNode
 from conformance.runner.pools import Pools
 from conformance.runner.state import BundleState
@@ -25,15 +26,9 @@ from conformance.wire.api import fn_pb2
 
 __all__ = ["BundleError", "FnApi", "Worker", "WorkerLost"]
 
-#: Entries are gathered into messages of about this size; one entry may be larger (P-CH-08).
-MESSAGE_BYTES = 4 << 20
-#: Input up to this size goes with the instruction, where the SDK reads it there.
-EMBEDDED_BYTES = 64 << 10
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
-#: Bundles that run at a time on one worker; beyond some dozens more of them only wait longer for their answers to be read.
-BUNDLES_AT_ONCE = 64
 GO_SDK = "beam:version:sdk_base:go"
 
 
@@ -99,7 +94,9 @@ class Worker:
         reconnect: float = 10.0,
         declared: Iterable[str] = (),
         data_streams: int = 0,
+        habits: Habits | None = None,
     ) -> None:
+        self.habits = habits or Habits()
         self.id = worker_id
         self.environment_id = environment_id
         self.descriptors = descriptors
@@ -109,7 +106,6 @@ class Worker:
         #: Capabilities of the environment.
         self.declared = frozenset(declared)
         self.is_go = any(each.startswith(GO_SDK) for each in self.declared)
-        self._embeds = urns.Protocol.CONTROL_REQUEST_ELEMENTS_EMBEDDING in self.declared
         self._streams = itertools.cycle(
             [f"data-{number}" for number in range(1, data_streams + 1)]
             if data_streams and urns.Protocol.NAMED_DATA_STREAMS in self.declared
@@ -137,7 +133,7 @@ class Worker:
         #: Short ids that were asked for, and the answer.
         self.asked_ids: dict[str, asyncio.Future[Any]] = {}
         #: Lets so many bundles at a time run here.
-        self.slots = asyncio.Semaphore(BUNDLES_AT_ONCE)
+        self.slots = asyncio.Semaphore(self.habits.bundles_at_once())
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._questions = 0
         self._control: object | None = None
@@ -168,8 +164,8 @@ class Worker:
         self._questions += 1
         return f"question-{self._questions}"
 
-    async def process(self, command: RunBundle, node: StageNode) -> tuple[Any, BundleIO]:
-        """Runs a bundle to its end. Raises BundleError with the SDK's text, or WorkerLost."""
+    async def process(self, command: RunBundle, node: StageNode, state_token: bytes = b"") -> tuple[Any, BundleIO]:
+        """Runs a bundle to its end; `state_token` lets the SDK cache user state. Raises BundleError with the SDK's text, or WorkerLost."""
         if not self.connected.is_set():  # lost while it had nothing to do: its boot program may restart it (P-BOOT-08)
             try:
                 await asyncio.wait_for(self.connected.wait(), self.reconnect)
@@ -179,11 +175,11 @@ class Worker:
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id
-        if urns.Protocol.STATE_CACHING in self.declared:
-            _add_tokens(request.process_bundle, command)
+        if self.habits.caches(self.declared):
+            _add_tokens(request.process_bundle, command, state_token)
         request.process_bundle.data_stream_id = stream = next(self._streams)
         data_out = self.data_out[stream]
-        embedded = self._embeds and _size(command) <= EMBEDDED_BYTES
+        embedded = self.habits.embeds(self.declared, _size(command))
         if embedded:  # all of the bundle's input, nothing on Data (P-CTL-14)
             inputs: asyncio.Queue[Any] = asyncio.Queue()
             inputs.put_nowait(self._send(command, node, inputs))
@@ -220,11 +216,11 @@ class Worker:
     def _send(self, command: RunBundle, node: StageNode, out: asyncio.Queue[Any]) -> Any:
         """Sends data, then timers; returns the message that ends all streams, empty (P-DATA-03, P-DATA-13)."""
         message = fn_pb2.Elements()
-        size = 0
+        size, most = 0, self.habits.message_bytes()
         for chunk in command.data:
             message.data.add(instruction_id=command.bundle, transform_id=node.source, data=chunk)
             size += len(chunk)
-            if size >= MESSAGE_BYTES:
+            if size >= most:
                 out.put_nowait(message)
                 message, size = fn_pb2.Elements(), 0
         for (transform, family), timers in command.timers.items():
@@ -358,9 +354,9 @@ def _size(command: RunBundle) -> int:
     return sum(map(len, command.data)) + sum(len(each) for timers in command.timers.values() for each in timers)
 
 
-def _add_tokens(request: Any, command: RunBundle) -> None:
-    if command.state_token:
-        token = request.cache_tokens.add(token=command.state_token)
+def _add_tokens(request: Any, command: RunBundle, state_token: bytes) -> None:
+    if state_token:
+        token = request.cache_tokens.add(token=state_token)
         token.user_state.SetInParent()
     for (transform, side_input), value in command.side_tokens.items():
         token = request.cache_tokens.add(token=value)

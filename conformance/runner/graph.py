@@ -15,6 +15,7 @@ from conformance.runner.coders_rewrite import WireCoders
 from conformance.runner.cutting import Skip
 from conformance.runner.expand import DELEGATED, IDENTITIES, Expansion, Step, expand
 from conformance.runner.fusion import Unit, fuse, topological, upstream_environment
+from conformance.runner.habits import Habits
 from conformance.runner.plan import (
     Collection,
     FlattenNode,
@@ -39,9 +40,10 @@ T = urns.Transform
 STATE_KINDS = {urns.UserState.BAG: "bag", urns.UserState.MULTIMAP: "multimap", urns.UserState.ORDERED_LIST: "ordered_list"}
 
 
-def plan(pipeline: Any, environments: Mapping[str, Any], url: str, *, fusing: bool = True) -> Plan:
+def plan(pipeline: Any, environments: Mapping[str, Any], url: str, habits: Habits | None = None) -> Plan:
     """The plan of a valid pipeline; `url` is where all planes are served, `environments` the resolved ones."""
-    return _Planner(expand(pipeline), environments, url).build(fusing)
+    habits = habits or Habits()
+    return _Planner(expand(pipeline, habits.lifts), environments, url).build(habits.fuses())
 
 
 class _Planner:

@@ -30,6 +30,8 @@ from conformance.wire.api import pipeline_pb2 as pb
 __all__ = ["TERMINAL", "Job", "JobService"]
 
 S = job_pb2.JobState
+#: States that a job only passes through.
+PASSING = {S.STARTING, S.CANCELLING}
 TERMINAL = {S.DONE, S.FAILED, S.CANCELLED, S.DRAINED, S.UPDATED}
 #: Messages below WARNING are kept up to this number, so that a chatty worker does not fill the runner's memory.
 KEPT_MESSAGES = 20_000
@@ -41,7 +43,14 @@ class Job:
     """One job: identity, history, and the driver once it runs."""
 
     def __init__(
-        self, job_id: str, name: str, pipeline: Any, options: Any, environments: Mapping[str, Any], make_plan: Callable[[], Plan]
+        self,
+        job_id: str,
+        name: str,
+        pipeline: Any,
+        options: Any,
+        environments: Mapping[str, Any],
+        rules: Rules,
+        make_plan: Callable[[], Plan],
     ) -> None:
         self.id = job_id
         self.name = name
@@ -49,6 +58,7 @@ class Job:
         self.options = options
         #: Those of the pipeline as they were resolved; the plan tells which of them are needed.
         self.environments = environments
+        self.rules = rules
         self._make_plan = make_plan
         self._plan: Plan | None = None
         self.driver: Driver | None = None
@@ -74,6 +84,8 @@ class Job:
     def move(self, state: Any) -> None:
         """The next state; a terminal one is final (P-JOB-06)."""
         if self.state in TERMINAL or self.state == state:
+            return
+        if state in PASSING and not self.rules.tells_passing_states():
             return
         self.state = state
         event = job_pb2.JobMessagesResponse()
@@ -156,12 +168,13 @@ class JobService:
         if problems:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, validate.refusal(problems))
         job_id = f"job-{next(self._numbers)}"
+        rules = self._rules()
         resolved = {
-            name: environments.resolve(environment, self._default_environment)
+            name: environments.resolve(environment, self._default_environment, rules.environment_preference)
             for name, environment in request.pipeline.components.environments.items()
         }
-        make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url, fusing=self._rules().fuses())
-        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, make_plan)
+        make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url, rules)
+        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, rules, make_plan)
         self.jobs[job_id] = job
         # While the answer is on its way and the client thinks about Run.
         self._getting_ready.add(task := asyncio.ensure_future(self._get_ready(job)))
@@ -196,7 +209,7 @@ class JobService:
         if job.driver is None and job.state != S.STOPPED:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{job.id} was cancelled before it ran; prepare it again")
         if job.driver is None:
-            job.driver = Driver(job, self._fnapi, self._artifacts, self._rules(), self.url, Options.read(job.options))
+            job.driver = Driver(job, self._fnapi, self._artifacts, self.url, Options.read(job.options))
             job.driver.start()
         return job_pb2.RunJobResponse(job_id=job.id)
 
@@ -231,7 +244,8 @@ class JobService:
         else:
             attempted, committed = await job.driver.metrics()
             response.metrics.attempted.extend(attempted)
-            response.metrics.committed.extend(committed)
+            if job.rules.offers_committed():
+                response.metrics.committed.extend(committed)
         return response
 
     async def Cancel(self, request: Any, context: Any) -> Any:

@@ -5,28 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from conformance.wire import urns
 from conformance.wire.api import provision_pb2
 
 if TYPE_CHECKING:
     from conformance.runner.fnapi import FnApi
     from conformance.runner.jobs import Job
 
-__all__ = ["CAPABILITIES", "Provision", "provision_info"]
+__all__ = ["Provision", "provision_info"]
 
-#: What this runner declares to harnesses.
-CAPABILITIES = (
-    urns.RunnerProtocol.MONITORING_INFO_SHORT_IDS,
-    urns.RunnerProtocol.MULTIMAP_KEYS_VALUES_SIDE_INPUT,
-    urns.RunnerProtocol.CONTROL_RESPONSE_ELEMENTS_EMBEDDING,
-)
 #: With any other token and no dependencies a boot program calls the legacy manifest service (P-BOOT-04).
 NO_ARTIFACTS: str = "__no_artifacts_staged__"
 
 
-def provision_info(url: str, job: Job, dependencies: Iterable[Any], status: bool = False) -> Any:
+def provision_info(url: str, job: Job, dependencies: Iterable[Any], capabilities: Iterable[str], status: bool = False) -> Any:
     """The ProvisionInfo of one worker: its own environment's dependencies, the options as submitted; `status`: will it be asked?"""
-    info = provision_pb2.ProvisionInfo(runner_capabilities=CAPABILITIES, retrieval_token=NO_ARTIFACTS)
+    info = provision_pb2.ProvisionInfo(runner_capabilities=capabilities, retrieval_token=NO_ARTIFACTS)
     info.pipeline_options.CopyFrom(job.options)
     for endpoint in (info.logging_endpoint, info.artifact_endpoint, info.control_endpoint):
         endpoint.url = url

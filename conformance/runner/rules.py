@@ -1,5 +1,6 @@
 """The semantic decisions of the engine, one small named method each, so that a mutant overrides exactly one.
 
+`Rules` inherits the runner's free choices from `habits`: one class, and one object for each job, holds all that may be overridden.
 Everything is pure: values in, values out. Times are milliseconds; windows, keys and panes are encoded bytes.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from conformance.runner import cutting
 from conformance.runner.cutting import Element, TimerValue
+from conformance.runner.habits import Habits
 from conformance.wire import timestamps
 from conformance.wire.api import pipeline_pb2 as pb
 from conformance.wire.values import Pane, Timing
@@ -19,8 +21,8 @@ __all__ = ["Rules"]
 MIN, MAX, GMAX = timestamps.MIN, timestamps.MAX, timestamps.GLOBAL_WINDOW_MAX
 
 
-class Rules:
-    """The model as this runner reads it. Stateless."""
+class Rules(Habits):
+    """The model as this runner reads it."""
 
     # ---- sources and elements
 
@@ -302,26 +304,6 @@ class Rules:
         """Whether a self-checkpointed residual may run again (M-SDF-04)."""
         return now >= at
 
-    def retries(self, attempts: int) -> bool:
-        """Whether a bundle that failed so often runs again (M-BNDL-04): three attempts in all, then the job fails."""
-        return attempts < 3
-
     def splits(self, keyed: bool, timers: bool) -> bool:
         """Whether a running bundle may be split: one key stays in one bundle, timers are never split (P-SPL-12, M-SDF-06)."""
         return not keyed and not timers
-
-    def bundle_elements(self) -> int | None:
-        """How many elements a bundle has at most; None for as many as there are (M-BNDL-01)."""
-        return None
-
-    def fuses(self) -> bool:
-        """Whether transforms of one environment share stages (P-PIPE-09)."""
-        return True
-
-    def split_attempts(self) -> int:
-        """After how many empty answers a bundle is not asked for a split any more (P-SPL-03)."""
-        return 1
-
-    def split_interval(self) -> float:
-        """Seconds that a bundle runs before it is asked for progress and a split; the next time comes after four times as long."""
-        return 0.3

@@ -6,18 +6,20 @@ No stream holds a thread, so hundreds of jobs in a row or dozens at a time cost 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 
+from conformance.runner import variants
 from conformance.runner.artifacts import ArtifactStore, Retrieval, Staging
 from conformance.runner.fnapi import FnApi
 from conformance.runner.jobs import JobService
 from conformance.runner.provision import Provision
 from conformance.runner.rules import Rules
-from conformance.runner.variants import VARIANTS
 from conformance.wire import rpc
 
 __all__ = ["Server", "serve"]
@@ -62,7 +64,7 @@ _LOOP = _Loop()
 class Server:
     """A running job endpoint."""
 
-    def __init__(self, host: str, rules: type[Rules], default_environment: Any) -> None:
+    def __init__(self, host: str, rules: Callable[[], Rules], default_environment: Any) -> None:
         self._host = host
         self._rules = rules
         self._default_environment = default_environment
@@ -130,20 +132,30 @@ class Server:
         self.stop()
 
 
+def mutants(name: str | None) -> list[type[Rules]]:
+    """The class of a mutant, if one is asked for. Raises ValueError for an unknown one."""
+    if name is None:
+        return []
+    if name not in MUTANTS:
+        raise ValueError(f"no mutant {name!r}; known: {', '.join(sorted(MUTANTS)) or 'none'}")
+    return [MUTANTS[name]]
+
+
 def serve(
     port: int = 0,
     host: str = "localhost",
     variant: str | None = None,
     mutant: str | None = None,
     default_environment: Any = None,
+    seed: int = 0,
 ) -> Server:
-    """Starts a job endpoint on `port` (0: a free one). Raises ValueError for an unknown variant or mutant, OSError for the port."""
-    rules: type[Rules] = Rules
-    for kind, name, known in (("variant", variant, VARIANTS), ("mutant", mutant, MUTANTS)):
-        if name is not None:
-            if name not in known:
-                raise ValueError(f"no {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
-            rules = type("Rules", (known[name], rules), {})
+    """Starts a job endpoint on `port` (0: a free one).
+
+    `variant` is NAME+NAME[,seed=N] or random,seed=N. Raises ValueError for an unknown variant or mutant, OSError for the port.
+    """
+    names, seed = variants.parse(variant or "", seed)
+    bases = [*mutants(mutant), *variants.classes(names)]
+    rules = functools.partial(type("Rules", (*bases, Rules), {}) if bases else Rules, seed)
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     server = Server(host, rules, default_environment)
     _LOOP.run(server._start(port))

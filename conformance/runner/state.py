@@ -175,11 +175,19 @@ class SideStore:
 class BundleState:
     """What one bundle sees and writes. One request at a time, in the order sent (P-STATE-05)."""
 
-    def __init__(self, node: StageNode, store: StateStore, sides: Mapping[str, View], page_bytes: int = PAGE_BYTES) -> None:
+    def __init__(
+        self,
+        node: StageNode,
+        store: StateStore,
+        sides: Mapping[str, View],
+        page_bytes: int = PAGE_BYTES,
+        empty_first: bool = False,
+    ) -> None:
         self._node = node
         self._store = store
         self._sides = {(side.transform, side.name): (side, sides[side.collection]) for side in node.side_inputs}
         self._page_bytes = page_bytes
+        self._empty_first = empty_first
         self.written: dict[CellId, Content] = {}
         self._pages: dict[bytes, tuple[bytes, list[bytes], int]] = {}
 
@@ -212,7 +220,7 @@ class BundleState:
         else:
             parts, at = self._read(key), 0
         size, end = 0, at
-        while end < len(parts) and size < self._page_bytes:
+        while end < len(parts) and size < self._page_bytes and (token or not self._empty_first):
             size += len(parts[end])
             end += 1
         answer.data = b"".join(parts[at:end])

@@ -27,10 +27,10 @@ def environment() -> pb.Environment:
     return pb.Environment(urn=urns.Env.EXTERNAL, payload=payload.SerializeToString())
 
 
-def plan_of(program: Program, *, fusing: bool = True) -> Plan:
+def plan_of(program: Program, rules: Rules | None = None) -> Plan:
     pipeline = program.build(environment())
     resolved = {name: environments.resolve(each) for name, each in pipeline.components.environments.items()}
-    return graph.plan(pipeline, resolved, "localhost:2", fusing=fusing)
+    return graph.plan(pipeline, resolved, "localhost:2", rules)
 
 
 def string(text: str) -> bytes:
@@ -60,8 +60,8 @@ def timer(key: str, fire: int, hold: int | None = None, tag: str = "", at: bytes
 class Lab:
     """Drives an engine; `open` are the bundles that were asked for and not answered."""
 
-    def __init__(self, program: Program, rules: Rules | None = None, *, fusing: bool = True) -> None:
-        self.plan = plan_of(program, fusing=fusing)
+    def __init__(self, program: Program, rules: Rules | None = None) -> None:
+        self.plan = plan_of(program, rules)
         self.engine = Engine(self.plan, rules)
         self.now = 0
         self.open: dict[str, RunBundle] = {}

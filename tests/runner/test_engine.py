@@ -21,6 +21,7 @@ from conformance.runner.engine_events import (
     Tick,
     WakeAt,
 )
+from conformance.runner.variants import Unfused
 from conformance.wire.api import fn_pb2
 from conformance.wire.timestamps import MIN
 from tests.runner.lab import GMAX, Lab, element, kv, string, timer, window
@@ -49,7 +50,7 @@ def test_an_impulse_with_two_consumers_that_cannot_be_fused_is_emitted_once_to_e
     impulse = program.impulse()
     impulse.par_do(Fn("identity"), coders.BYTES, name="one")
     impulse.par_do(Fn("identity"), coders.BYTES, name="two")
-    lab = Lab(program, fusing=False)
+    lab = Lab(program, Unfused())
     assert lab.next("one").data == lab.next("two").data == (IMPULSE,)
 
 

@@ -16,7 +16,8 @@ from conformance.harness.session import Session
 from conformance.pipeline import Fn, Program, coders
 from conformance.pipeline import state as cells
 from conformance.runner.driver import Driver
-from conformance.runner.fnapi import EMBEDDED_BYTES, Worker
+from conformance.runner.fnapi import Worker
+from conformance.runner.habits import EMBEDDED_BYTES
 from conformance.runner.jobs import KEPT_JOBS, Job
 from conformance.wire import urns
 from conformance.wire.api import job_pb2
