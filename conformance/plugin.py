@@ -47,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--beam-examples", type=int, default=25, metavar="N", help="generated programs per property (default: 25)")
     group.addoption("--beam-seed", type=int, default=0, metavar="N", help="seed of generated programs (default: 0)")
     group.addoption("--beam-environment", default="loopback", choices=["loopback", "process"], help="where the harness runs")
+    group.addoption(
+        "--beam-script-source",
+        default="auto",
+        choices=["auto", "teststream", "sdf"],
+        help="what plays event scripts: TestStream, or a splittable function where the runner declines TestStream (default: auto)",
+    )
     group.addoption("--beam-shard", metavar="I/N", help="run the I-th of N parts")
     group.addoption("--timeout-scale", type=float, default=1.0, metavar="X", help="multiply every time budget")
     group.addoption("--no-pack", action="store_true", help="a job of its own for every program")
@@ -78,6 +84,7 @@ def settings_of(config: pytest.Config) -> Settings:
         timeout_scale=option("--timeout-scale"),
         pack_size=1 if option("--no-pack") else option("--beam-pack"),
         environment=option("--beam-environment"),
+        script_source=option("--beam-script-source"),
         areas=tuple(option("--beam-area")),
         leaves=tuple(option("--beam-leaf")),
         shard=shard,

@@ -167,9 +167,12 @@ def program_of(entry: Entry) -> str:
     from conformance.pipeline import draw
     from conformance.suite.case import Case
     from conformance.suite.conductor import environment_for_drawing
+    from conformance.suite.scripting import TESTSTREAM
     from conformance.suite.settings import Settings
 
     class Nobody:
+        script_source = TESTSTREAM
+
         def run_case(self, case: Case) -> Any:
             raise RuntimeError("a drawing is not run")
 

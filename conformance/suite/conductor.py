@@ -61,6 +61,7 @@ class Conductor:
 
     def begin(self, assertion: str) -> None:
         """Raise Blocked if a prerequisite of the assertion's leaf did not pass."""
+        self.runner.played_by = ""
         leaf = ledger.load().leaf(assertion.partition("/")[0])
         for needed in ledger.load().prerequisites(leaf.id):
             if needed in self._broken:
@@ -114,6 +115,8 @@ class Conductor:
 
     def _evidence(self, command: str, case: Case | None, judged: Judgement, detail: str) -> dict[str, Any]:
         evidence: dict[str, Any] = {"command": command, "seed": self.settings.seed}
+        if source := case.played_by if case is not None else self.runner.played_by:
+            evidence["script_source"] = source
         passed = judged.verdict is Verdict.PASS
         run = case.run if case is not None else (None if passed else self.runner.last_run)
         if case is not None:
@@ -154,6 +157,7 @@ def reproduce(settings: Settings, leaf: str, test: str = "") -> str:
     words = ["beam-conformance", "run", "--runner", settings.runner, "--leaf", leaf]
     words += ["-k", test] if test else []
     words += ["--seed", str(settings.seed)] if settings.seed else []
+    words += ["--beam-script-source", settings.script_source] if settings.script_source != "auto" else []
     return shlex.join(words)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NoReturn
 
 from attrs import frozen
@@ -24,6 +24,7 @@ from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
 from conformance.suite.run import Run
+from conformance.suite.scripting import SDF, TESTSTREAM, add, play
 from conformance.suite.settings import Settings
 from conformance.wire.api import pipeline_pb2 as pb
 
@@ -68,12 +69,35 @@ class RunnerUnderTest:
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
+        #: What played the scripts of the assertion at hand, "" if it has none; as evidence for property-based tests.
+        self.played_by = ""
+        #: How many generated scripts had an outcome that only a lagging watermark explains.
+        self.lagged = 0
         self._never: dict[str, str] = {}
         self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale, end_event=End)
         self._waiting: deque[Case] = deque()
         self._done: dict[Case, Run | Exception] = {}
 
-    # -- what this runner never does, learned once a run
+    # -- what this runner does and never does, learned once a run
+
+    @cached_property
+    def script_source(self) -> str:
+        """What plays event scripts: as asked for, or TestStream unless the runner declines a script of one element."""
+        if self.settings.script_source != "auto":
+            return self.settings.script_source
+
+        def smallest(program: Program) -> None:
+            play(TESTSTREAM, program, [add((1, 0))]).observe("out")
+
+        try:
+            self.run_builders([smallest], label="is-there-a-test-stream")
+        except Declined:
+            return SDF
+        except EndpointGone:
+            raise
+        except Exception:  # it has one, and it fails: whoever asks for it will say how
+            return TESTSTREAM
+        return TESTSTREAM
 
     def needs(self, habit: str) -> None:
         """Raise NotExercised at once if an earlier assertion of this run waited for `habit` ("split", "progress") in vain."""

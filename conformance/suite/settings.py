@@ -22,6 +22,8 @@ class Settings:
     #: None: measured at the start; 1: no packing.
     pack_size: int | None = None
     environment: str = "loopback"
+    #: What plays event scripts: "auto" is TestStream, or "sdf" where the runner declines it.
+    script_source: str = "auto"
     sdk: str = "harness"
     areas: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()

@@ -90,13 +90,14 @@ class Range(SplittableDoFn):
 
 @dofn("event_script")
 class EventScript(SplittableDoFn):
-    """Plays `events`, [["add", value, timestamp] | ["watermark", timestamp] | ["pause", ms] | ["gate", name]…], for each input: what a
-    TestStream does, where there is none. A watermark or pause is a self-checkpoint, so that the runner sees it."""
+    """Plays `events`, [["add", value, timestamp] | ["elements", [[value, timestamp]…]] | ["watermark", timestamp] | ["pause", ms] |
+    ["gate", name]…], for each input: what a TestStream does, where there is none. A watermark or pause is a self-checkpoint, so
+    that the runner sees it. With `settle` every event is, and asks for so many ms, so that what it causes may come to its end."""
 
     tracks_watermark = True
 
-    def __init__(self, events: list[list[Any]]) -> None:
-        self.events = events
+    def __init__(self, events: list[list[Any]], settle: int | None = None) -> None:
+        self.events, self.settle = events, settle
 
     def initial_restriction(self, element: WindowedValue, ctx: Context) -> Restriction:
         return (0, len(self.events)), timestamps.MIN
@@ -106,14 +107,19 @@ class EventScript(SplittableDoFn):
         while tracker.try_claim(position):
             kind, *args = self.events[position]
             position += 1
+            pause = self.settle
             if kind == "add":
                 ctx.output(from_json(args[0]), timestamp=args[1])
+            elif kind == "elements":
+                for value, timestamp in args[0]:
+                    ctx.output(from_json(value), timestamp=timestamp)
             elif kind == "gate":
                 ctx.gate(args[0])
             elif kind == "watermark":
                 tracker.watermark = args[0]
-                if position < tracker.end:
-                    return Resume()
-            elif kind == "pause" and position < tracker.end:
-                return Resume(args[0])
+                pause = pause or 0
+            else:
+                pause = args[0]
+            if pause is not None and position < tracker.end:
+                return Resume(pause)
         return None

@@ -15,6 +15,7 @@ from conformance.pipeline import Fn, PCollection, Program, coders, state, testst
 from conformance.pipeline.coders import CoderSpec
 from conformance.pipeline.state import StateCell
 from conformance.suite.run import Run
+from conformance.suite.scripting import TESTSTREAM, play
 from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["compile_program", "seen_by"]
@@ -93,16 +94,19 @@ CELLS: dict[str, StateCell] = {
 }
 
 
-def compile_program(program: language.Program, into: Program) -> Analysis:
-    """Build `program` with `into`; each Observe becomes an observer of its id. Raises what `analyse` raises."""
+def compile_program(program: language.Program, into: Program, source: str = TESTSTREAM) -> Analysis:
+    """Build `program` with `into`, its scripts played by `source`; each Observe becomes an observer of its id.
+
+    Raises what `analyse` raises, and NotExercised for a script that `source` cannot play.
+    """
     analysis = analyse(program)
     made: dict[str, PCollection] = {}
     for step in program:
-        _step(step, into, made, analysis)
+        _step(step, into, made, analysis, source)
     return analysis
 
 
-def _step(step: language.Step, into: Program, made: dict[str, PCollection], analysis: Analysis) -> None:
+def _step(step: language.Step, into: Program, made: dict[str, PCollection], analysis: Analysis, player: str) -> None:
     def result(output: str = "") -> CoderSpec:
         return coder_of(analysis.type_of(output or step.id))
 
@@ -111,9 +115,7 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
             values = [element.value for element in elements]
             made[id_] = into.create(values, coder_of(type_), [element.timestamp for element in elements], name=id_)
         case language.Script(id_, events, type_):
-            made[id_] = into.test_stream(
-                [_event(event) for event in events] + [teststream.to_infinity()], coder_of(type_), name=id_
-            )
+            made[id_] = play(player, into, [_event(event) for event in events], coder_of(type_), name=id_)
         case language.ParDo(id_, source, fn, arg):
             made[id_] = made[source].par_do(Fn("program_map", fn=fn, arg=arg), result(), name=id_)
         case language.Partition(id_, source, ways):

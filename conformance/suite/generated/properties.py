@@ -18,7 +18,9 @@ from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.generated import functions  # noqa: F401  (registers the functions that programs name)
 from conformance.suite.generated.compile import compile_program, seen_by
 from conformance.suite.generated.drawing import every
-from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
+from conformance.suite.generated.lagging import LAGGED, judge_lagging
+from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
+from conformance.suite.scripting import SDF
 
 __all__ = ["check_programs", "for_all", "run_programs"]
 
@@ -43,7 +45,13 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
             check_programs(runner, [program], label)
         raise
     for program, observed in observations:
-        verdict = judge(program, observed)
+        by_function = runner.script_source == SDF and not program.is_bounded
+        verdict = judge_lagging(program, observed) if by_function else judge(program, observed)
+        if verdict is None:
+            raise NotExercised(
+                f"no TestStream, so the watermark may lag (M-WM-10) in more ways than can be judged: {program.to_json()}"
+            )
+        runner.lagged += LAGGED in verdict.infos
         if not verdict.ok and len(programs) > 1:
             # Programs of a pack may disturb one another on the runner; a verdict is given on the program alone.
             check_programs(runner, [program], label)
@@ -57,13 +65,15 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
 
 
 def run_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: str) -> list[tuple[Program, dict[str, Any]]]:
-    """Each program with what its observers saw."""
-    runs = runner.run_builders([_builder(program) for program in programs], label=label)
+    """Each program with what its observers saw. Raises NotExercised for a script that nothing can play on this endpoint."""
+    scripted = any(not program.is_bounded for program in programs)
+    runner.played_by = source = runner.script_source if scripted else ""
+    runs = runner.run_builders([_builder(program, source) for program in programs], label=label)
     return [(program, seen_by(program, run)) for program, run in zip(programs, runs, strict=True)]
 
 
-def _builder(program: Program) -> Callable[[Builder], None]:
+def _builder(program: Program, source: str) -> Callable[[Builder], None]:
     def build(into: Builder) -> None:
-        compile_program(program, into)
+        compile_program(program, into, source)
 
     return build

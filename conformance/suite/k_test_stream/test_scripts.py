@@ -67,7 +67,7 @@ def test_coders(case: Case, kind: str) -> Scenario:
 
 @asserts("TS02/generated-scripts", modes=STREAMING)
 def test_scripts_watermark(runner: RunnerUnderTest) -> None:
-    for_all_scripts(runner, "TS02/generated-scripts", event=AdvanceWatermark)
+    for_all_scripts(runner, "TS02/generated-scripts", obeyed=True, event=AdvanceWatermark)
 
 
 @asserts("TS03/generated-scripts", modes=STREAMING)
@@ -77,4 +77,4 @@ def test_scripts_processing_time(runner: RunnerUnderTest) -> None:
 
 @asserts("TS10/generated-scripts", modes=STREAMING)
 def test_scripts_quiescence(runner: RunnerUnderTest) -> None:
-    for_all_scripts(runner, "TS10/generated-scripts", event=AddElements)
+    for_all_scripts(runner, "TS10/generated-scripts", obeyed=True, event=AddElements)
