@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from conformance.progress import ProgressPlugin
-    from conformance.report.baseline import Baseline
+    from conformance.report.baseline import Baseline, Comparison
+    from conformance.report.results import Results
 
 __all__ = ["main"]
 
@@ -155,6 +156,7 @@ def _conclude(code: int, progress: ProgressPlugin, directory: Path, known: Basel
         comparison = baseline.compare(known, read, datetime.date.today()) if known is not None else None
         console.print(summary.render(read, ledger.load(), comparison))
         console.print(f"page: {directory / 'index.html'}", highlight=False, soft_wrap=True)
+        _tell_github(read, comparison)
     if progress.fatal is not None:
         click.echo(f"Error: {progress.fatal}", err=True)
         return 4
@@ -177,6 +179,19 @@ def _conclude(code: int, progress: ProgressPlugin, directory: Path, known: Basel
         )
         return int(exit_code(facts))
     return int(recorder.exit_code)
+
+
+def _tell_github(read: Results, comparison: Comparison | None) -> None:
+    """Inside GitHub Actions: annotations on the log, and the step's summary."""
+    from conformance.report import github
+
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in github.workflow_commands(read, comparison):
+        click.echo(line)
+    if summary_file := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary_file, "a", encoding="utf-8") as file:
+            file.write(github.step_summary(read, comparison))
 
 
 @cli.command()

@@ -15,7 +15,7 @@ import msgspec
 from conformance.report.results import Result, Results
 from conformance.report.verdicts import Verdict
 
-__all__ = ["Change", "Diff", "Kind", "compare", "to_json", "to_markdown", "to_text"]
+__all__ = ["Change", "Diff", "Kind", "compare", "plain", "to_json", "to_markdown", "to_text"]
 
 Kind = Literal["regression", "fix", "changed", "new", "removed"]
 Side = Literal["good", "bad", "none"]
@@ -157,21 +157,20 @@ def to_text(diff: Diff) -> str:
 
 def to_markdown(diff: Diff) -> str:
     """For a pull request or a release note."""
-    lines = [f"### {_plain(diff.before.label)} → {_plain(diff.after.label)}", "", _summary(diff)]
-    lines += [f"\n> {_plain(caveat)}" for caveat in diff.caveats]
+    lines = [f"### {plain(diff.before.label)} → {plain(diff.after.label)}", "", _summary(diff)]
+    lines += [f"\n> {plain(caveat)}" for caveat in diff.caveats]
     for kind, heading in HEADINGS.items():
         if found := diff.of(kind):
             lines += ["", f"#### {heading}", "", "| assertion | mode | verdict | message |", "|---|---|---|---|"]
             lines += [
-                f"| `{change.assertion}` | {_plain(change.mode)} | {_step(change)} | {_plain(change.message)} |"
-                for change in found
+                f"| `{change.assertion}` | {plain(change.mode)} | {_step(change)} | {plain(change.message)} |" for change in found
             ]
     return "\n".join(lines) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that cannot end a table cell or start markup."""
-    return "".join(f"\\{c}" if c in "|`*_<>[]\\" else c for c in text.replace("\n", " "))
+    return "".join(f"\\{c}" if c in "|`*_<>[]\\" else c for c in " ".join(text.splitlines()))
 
 
 def to_json(diff: Diff) -> str:

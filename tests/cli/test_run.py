@@ -199,3 +199,16 @@ def test_report_diff_and_baseline(cli: Cli, tmp_path: Path) -> None:
     assert "0 regression" in cli("diff", file, file).stdout
     refused = cli("baseline", "update", file, "baseline.toml")
     assert refused.returncode == 4, "a narrowed run is not a baseline"
+
+
+def test_github_gets_annotations_and_a_summary(cli: Cli, tmp_path: Path) -> None:
+    """Inside GitHub Actions what a baseline lists in vain is a warning on the log, and the step's summary has the counts."""
+    stale = (
+        'schema = 1\n[[expected]]\nassertion = "CORE01/one-empty-element"\nverdict = "wrong"\nissue = "https://example.org/1"\n'
+    )
+    (tmp_path / "baseline.toml").write_text(stale)
+    summary = tmp_path / "summary.md"
+    done = cli("run", "--leaf", "CORE01", "--baseline", "baseline.toml", GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 2
+    assert "::warning title=CORE01/one-empty-element" in done.stdout
+    assert "Stale entries of the baseline (1)" in summary.read_text()
