@@ -16,14 +16,13 @@ import click
 
 from conformance import __version__
 from conformance.cli_errors import CallError
-from conformance.cli_report import baseline_group, diff_command, merge_command, report_command
+from conformance.cli_report import baseline_group, diff_command, merge_command, report_command, tell_github
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from conformance.progress import ProgressPlugin
-    from conformance.report.baseline import Baseline, Comparison
-    from conformance.report.results import Results
+    from conformance.report.baseline import Baseline
 
 __all__ = ["main"]
 
@@ -156,7 +155,7 @@ def _conclude(code: int, progress: ProgressPlugin, directory: Path, known: Basel
         comparison = baseline.compare(known, read, datetime.date.today()) if known is not None else None
         console.print(summary.render(read, ledger.load(), comparison))
         console.print(f"page: {directory / 'index.html'}", highlight=False, soft_wrap=True)
-        _tell_github(read, comparison)
+        tell_github(read, comparison)
     if progress.fatal is not None:
         click.echo(f"Error: {progress.fatal}", err=True)
         return 4
@@ -179,19 +178,6 @@ def _conclude(code: int, progress: ProgressPlugin, directory: Path, known: Basel
         )
         return int(exit_code(facts))
     return int(recorder.exit_code)
-
-
-def _tell_github(read: Results, comparison: Comparison | None) -> None:
-    """Inside GitHub Actions: annotations on the log, and the step's summary."""
-    from conformance.report import github
-
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        return
-    for line in github.workflow_commands(read, comparison):
-        click.echo(line)
-    if summary_file := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(summary_file, "a", encoding="utf-8") as file:
-            file.write(github.step_summary(read, comparison))
 
 
 @cli.command()

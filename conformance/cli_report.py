@@ -1,14 +1,21 @@
-"""The commands that work on results files and never touch a runner: report, diff, merge, baseline update."""
+"""The commands that work on results files and never touch a runner: report, diff, merge, baseline update, baseline check."""
 
 from __future__ import annotations
 
+import datetime
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from conformance.cli_errors import CallError
 
-__all__ = ["baseline_group", "diff_command", "merge_command", "report_command"]
+if TYPE_CHECKING:
+    from conformance.report.baseline import Comparison
+    from conformance.report.results import Results
+
+__all__ = ["baseline_group", "diff_command", "merge_command", "report_command", "tell_github"]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -19,6 +26,19 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise CallError(f"cannot write {path}: {error.strerror or error}. Choose another file.") from None
     click.echo(path)
+
+
+def tell_github(read: Results, comparison: Comparison | None) -> None:
+    """Inside GitHub Actions: annotations on the log, and the step's summary."""
+    from conformance.report import github
+
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in github.workflow_commands(read, comparison):
+        click.echo(line)
+    if summary_file := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary_file, "a", encoding="utf-8") as file:
+            file.write(github.step_summary(read, comparison))
 
 
 @click.command("report")
@@ -86,3 +106,27 @@ def baseline_update(results_file: Path, baseline_file: Path, issue: str) -> None
     except (results.ResultsError, baseline.BaselineError) as error:
         raise CallError(str(error)) from None
     _write(baseline_file, baseline.dumps(new))
+
+
+@baseline_group.command("check")
+@click.argument("results_file", type=FILE)
+@click.argument("baseline_file", type=FILE)
+@click.pass_context
+def baseline_check(context: click.Context, /, results_file: Path, baseline_file: Path) -> None:
+    """Hold a results file against a baseline: the exit code that its run would have had with it."""
+    from rich.console import Console
+
+    from conformance.report import baseline, results, summary
+    from conformance.report.verdicts import exit_code, run_facts
+    from conformance.suite import ledger
+
+    try:
+        read = results.read(results_file)
+        comparison = baseline.compare(baseline.read(baseline_file), read, datetime.date.today())
+    except (results.ResultsError, baseline.BaselineError) as error:
+        raise CallError(str(error)) from None
+    Console().print(summary.render(read, ledger.load(), comparison))
+    tell_github(read, comparison)
+    unexpected, stale = len(comparison.unexpected), len(comparison.stale)
+    facts = run_facts(read.results, selected=read.header.selected, unexpected_count=unexpected, stale=stale)
+    context.exit(int(exit_code(facts)))

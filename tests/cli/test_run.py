@@ -212,3 +212,17 @@ def test_github_gets_annotations_and_a_summary(cli: Cli, tmp_path: Path) -> None
     assert done.returncode == 2
     assert "::warning title=CORE01/one-empty-element" in done.stdout
     assert "Stale entries of the baseline (1)" in summary.read_text()
+
+
+def test_parts_held_against_a_baseline_answer_as_the_whole(cli: Cli, tmp_path: Path) -> None:
+    """Two shards merged: the same exit code by `baseline check` as a whole run has with `--baseline`."""
+    entry = '[[expected]]\nassertion = "CORE01/one-empty-element"\nverdict = "wrong"\nissue = "https://example.org/1"\n'
+    (tmp_path / "stale.toml").write_text("schema = 1\n" + entry)
+    (tmp_path / "empty.toml").write_text("schema = 1\n")
+    for part in ("1", "2"):
+        assert cli("run", "--leaf", "CORE01", "--shard", f"{part}/2", "--output", part).returncode == 0
+    assert cli("merge", "1/results.jsonl", "2/results.jsonl", "--output", "whole.jsonl").returncode == 0
+    assert cli("baseline", "check", "whole.jsonl", "empty.toml").returncode == 0
+    stale = cli("baseline", "check", "whole.jsonl", "stale.toml")
+    assert stale.returncode == 2, stale.stdout + stale.stderr
+    assert "CORE01/one-empty-element" in stale.stdout
