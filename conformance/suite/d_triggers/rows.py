@@ -62,9 +62,9 @@ class Row:
     first: int | None = None
 
 
-def counted(*row: Any, **fields: Any) -> Row:
+def counted(assertion: str, script: str, panes: Sequence[str], trigger: language.Trigger, **fields: Any) -> Row:
     """A row about how elements are divided into panes: labels, and panes without elements, are no matter of it (A-3, M-PANE-09)."""
-    return Row(*row, show="values", nonempty=True, **fields)
+    return Row(assertion, script, panes, trigger, show="values", nonempty=True, **fields)
 
 
 def events(script: str) -> tuple[language.Event, ...]:
@@ -87,7 +87,7 @@ def _element(part: str) -> Element:
 
 
 def _program(row: Row) -> language.Program:
-    given = language.Windowing(row.fn, row.trigger, allowed_lateness=row.lateness, **row.given)  # type: ignore[arg-type]
+    given = language.Windowing(row.fn, row.trigger, allowed_lateness=row.lateness, **row.given)
     return language.Program(
         (
             language.Script("script", events(row.script), ("kv", "str", "int")),
