@@ -26,17 +26,17 @@ PAIRS = coders.kv(coders.STRING, coders.VARINT)
 SETTLE = 40
 
 
-def add(*elements: Any, key: str = "k") -> Elements:
+def add(*elements: Any, key: str = "k") -> Event:
     """Elements that arrive together: (value, timestamp), under `key`."""
     return Elements([((key, value), timestamp) for value, timestamp in elements])
 
 
-def wm(to: int) -> Watermark:
+def wm(to: int) -> Event:
     """The watermark moves to this instant (ms)."""
     return Watermark(to)
 
 
-def tick(by: int) -> ProcessingTime:
+def tick(by: int) -> Event:
     """The clock moves on by this much (ms)."""
     return ProcessingTime(by)
 

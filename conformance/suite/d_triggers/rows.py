@@ -23,7 +23,7 @@ from conformance.suite.generated.compile import compile_program, seen_by
 from conformance.suite.generated.lagging import judge_lagging
 from conformance.suite.run import Run
 
-__all__ = ["Row", "counted", "events", "lines", "tests"]
+__all__ = ["Row", "asked", "counted", "events", "lines"]
 
 TEN, DEFAULT = language.Fixed(10), language.DefaultTrigger()
 
@@ -60,6 +60,8 @@ class Row:
     distinct: bool = False
     #: Only the first so many panes are.
     first: int | None = None
+    #: What plays the script, where it is not what the run found out.
+    source: str = ""
 
 
 def counted(assertion: str, script: str, panes: Sequence[str], trigger: language.Trigger, **fields: Any) -> Row:
@@ -118,7 +120,7 @@ def _shown(row: Row, run: Run) -> list[str]:
     return kept if row.first is None else kept[: row.first]
 
 
-def tests(rows: Sequence[Row]) -> dict[str, Any]:
+def asked(rows: Sequence[Row]) -> dict[str, Any]:
     """A test function for each row, by its name."""
     found: dict[str, Any] = {}
     for row in rows:
@@ -131,7 +133,7 @@ def tests(rows: Sequence[Row]) -> dict[str, Any]:
 def _test(row: Row, name: str) -> Any:
     def scenario(case: Case) -> Generator[None, Run, None]:
         program = _program(row)
-        case.played_by = case.script_source
+        case.played_by = row.source or case.script_source
         case.wrong_anyhow = lambda run: _wrong_anyhow(program, run)
         compile_program(program, case.program, case.played_by)
         run = yield

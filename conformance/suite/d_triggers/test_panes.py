@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.oracle.program import AfterCount, AfterEndOfWindow, Repeat
-from conformance.suite.d_triggers.rows import Row, counted, tests
+from conformance.suite.d_triggers.rows import Row, asked, counted
 
 BOTH = AfterEndOfWindow(AfterCount(2), AfterCount(1))
 ACCUMULATING = {"accumulation": "accumulating"}
@@ -95,4 +95,4 @@ ROWS = [
     Row("TRIG30/last-at-expiry", "1@1 wm10 wm12", ["last 1"], show="last values"),
 ]
 
-globals().update(tests(ROWS))
+globals().update(asked(ROWS))

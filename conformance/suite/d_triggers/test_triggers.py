@@ -15,7 +15,7 @@ from conformance.oracle.program import (
     Repeat,
     Sessions,
 )
-from conformance.suite.d_triggers.rows import Row, counted, tests
+from conformance.suite.d_triggers.rows import Row, asked, counted
 
 QUIET = {"on_time": "if_nonempty"}
 TWO = Repeat(AfterCount(2))
@@ -92,4 +92,4 @@ ROWS = [
     ),
 ]
 
-globals().update(tests(ROWS))
+globals().update(asked(ROWS))

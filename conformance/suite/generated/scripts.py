@@ -57,19 +57,20 @@ def scripts(
     return fix()
 
 
-def for_all_scripts(runner: RunnerUnderTest, label: str, *, obeyed: bool = False, **fixed: Any) -> None:
+def for_all_scripts(runner: RunnerUnderTest, label: str, *, obeyed: bool = False, source: str = "", **fixed: Any) -> None:
     """The property of one leaf over `scripts(**fixed)`. Thirty leaves draw from one generator, so half the examples do for each.
 
     Where a function plays the scripts, those that move the clock or ask for its time are left out, and a lagging watermark is no
     fault. With `obeyed` the property says nothing where the watermark lagged. Raises NotExercised then, and if no script is left.
+    `source`: what plays them, where it is not what the run found out.
     """
     __tracebackhide__ = True
     drawn = scripts(**fixed)
-    if runner.script_source == SDF:
+    if (source or runner.script_source) == SDF:
         drawn = drawn.filter(_plays_without_clock)
     lagged = runner.lagged
     try:
-        for_all(runner, drawn, label, examples=max(1, runner.settings.examples // 2))
+        for_all(runner, drawn, label, examples=max(1, runner.settings.examples // 2), source=source)
     except Unsatisfiable:
         raise NotExercised("the runner declines TestStream, and nothing else can move its processing time") from None
     if obeyed and runner.lagged > lagged:

@@ -13,6 +13,7 @@ from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import same_multiset
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.generated.scripts import for_all_scripts
+from conformance.suite.scripting import TESTSTREAM
 
 STREAMING = ("streaming",)
 
@@ -67,14 +68,14 @@ def test_coders(case: Case, kind: str) -> Scenario:
 
 @asserts("TS02/generated-scripts", modes=STREAMING)
 def test_scripts_watermark(runner: RunnerUnderTest) -> None:
-    for_all_scripts(runner, "TS02/generated-scripts", obeyed=True, event=AdvanceWatermark)
+    for_all_scripts(runner, "TS02/generated-scripts", source=TESTSTREAM, event=AdvanceWatermark)
 
 
 @asserts("TS03/generated-scripts", modes=STREAMING)
 def test_scripts_processing_time(runner: RunnerUnderTest) -> None:
-    for_all_scripts(runner, "TS03/generated-scripts", event=AdvanceProcessingTime)
+    for_all_scripts(runner, "TS03/generated-scripts", source=TESTSTREAM, event=AdvanceProcessingTime)
 
 
 @asserts("TS10/generated-scripts", modes=STREAMING)
 def test_scripts_quiescence(runner: RunnerUnderTest) -> None:
-    for_all_scripts(runner, "TS10/generated-scripts", obeyed=True, event=AddElements)
+    for_all_scripts(runner, "TS10/generated-scripts", source=TESTSTREAM, event=AddElements)
