@@ -20,7 +20,7 @@ from conformance.wire import urns
 from conformance.wire.api import artifact_pb2 as art
 from conformance.wire.api import pipeline_pb2
 
-__all__ = ["CHUNK_BYTES", "Staged", "artifact_bytes", "dependencies", "stage"]
+__all__ = ["CHUNK_BYTES", "Staged", "artifact_bytes", "dependencies", "name_of", "stage"]
 
 #: 2 MiB, what released clients and retrieval services use; any size is legal (P-CH-08).
 CHUNK_BYTES = 2 << 20
@@ -53,7 +53,7 @@ def _of_environment(environment: Any) -> Iterator[Any]:
 
 
 def artifact_bytes(artifact: Any, files: Mapping[str, bytes] | None = None) -> Iterator[bytes]:
-    """The contents of an artifact in chunks. `files` answers for paths that are not on disk.
+    """The contents of an artifact in chunks. `files` answers for paths that are not on disk, and for `name_of` packages.
 
     Raises ArtifactUnreadable for a missing file and for types that only their own ecosystem can fetch.
     """
@@ -67,10 +67,25 @@ def artifact_bytes(artifact: Any, files: Mapping[str, bytes] | None = None) -> I
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
             raise ArtifactUnreadable(f"The artifact {url} is not a file:// URL of this machine. Stage it as a file instead.")
         yield from _file(urllib.request.url2pathname(parts.path), files or {})
+    elif name_of(artifact) in (files or {}):
+        yield from _chunks((files or {})[name_of(artifact)])
     else:
         raise ArtifactUnreadable(
             f"An artifact of type {artifact.type_urn or '(none)'} cannot be turned into bytes here. Use FILE, URL or EMBEDDED."
         )
+
+
+def name_of(artifact: Any) -> str:
+    """What a package is called among the `files` of a client that holds it: name==version, the coordinates, the key; "" for other types."""
+    payload = artifact.type_payload
+    if artifact.type_urn == urns.Artifact.PYPI:
+        package = pipeline_pb2.PyPIPayload.FromString(payload)
+        return f"{package.artifact_id}=={package.version}"
+    if artifact.type_urn == urns.Artifact.MAVEN:
+        return str(pipeline_pb2.MavenPayload.FromString(payload).artifact)
+    if artifact.type_urn == urns.Artifact.DEFERRED:
+        return str(pipeline_pb2.DeferredArtifactPayload.FromString(payload).key)
+    return ""
 
 
 def _file(path: str, files: Mapping[str, bytes]) -> Iterator[bytes]:
@@ -132,7 +147,9 @@ def stage(
             kind = request.WhichOneof("request")
             if kind == "resolve_artifact":
                 resolved += 1
-                answers.put(iter([_resolved(request.resolve_artifact.artifacts)]))
+                replaced = [_replacement(artifact, files or {}) for artifact in request.resolve_artifact.artifacts]
+                listed |= {(artifact.type_urn, artifact.type_payload) for artifact in replaced}
+                answers.put(iter([_resolved(replaced)]))
             elif kind == "get_artifact":
                 artifact = request.get_artifact.artifact
                 if (artifact.type_urn, artifact.type_payload) not in listed:
@@ -156,8 +173,20 @@ def stage(
     return Staged(tuple(asked), resolved, sent)
 
 
+def _replacement(artifact: Any, files: Mapping[str, bytes]) -> Any:
+    """A package that the client holds as its bytes; every other artifact replaces itself (P-ART-04)."""
+    if name_of(artifact) not in files:
+        return artifact
+    payload = pipeline_pb2.EmbeddedFilePayload(data=files[name_of(artifact)])
+    return pipeline_pb2.ArtifactInformation(
+        type_urn=urns.Artifact.EMBEDDED,
+        type_payload=payload.SerializeToString(deterministic=True),
+        role_urn=artifact.role_urn,
+        role_payload=artifact.role_payload,
+    )
+
+
 def _resolved(artifacts: Iterable[Any]) -> Any:
-    # Everything that we can list we can also turn into bytes: each artifact replaces itself (P-ART-04).
     return art.ArtifactResponseWrapper(resolve_artifact_response=art.ResolveArtifactsResponse(replacements=artifacts))
 
 

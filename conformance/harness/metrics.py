@@ -190,6 +190,15 @@ class BundleMetrics:
             cell, _ = self._cells.setdefault(key, (make(), method))
             cell.update(value)
 
+    def api_request(self, labels: Mapping[str, str], milliseconds: float) -> None:
+        """One request to a service outside: counted, and its latency noted (P-MET-07's `io:api_request_*`)."""
+        told = tuple(sorted(labels.items()))
+        count: Key = (_M.API_REQUEST_COUNT, _T.SUM_INT64, told)
+        latencies: Key = (_M.API_REQUEST_LATENCIES, _T.HISTOGRAM, told)
+        with self._lock:
+            self._cells.setdefault(count, (Sum(), "int_payload"))[0].update(1)
+            self._cells.setdefault(latencies, (Histogram(), "payload"))[0].update(milliseconds)
+
     def payloads(self) -> dict[Key, bytes]:
         with self._lock:
             return {key: getattr(cell, method)() for key, (cell, method) in self._cells.items()}

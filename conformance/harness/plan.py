@@ -49,10 +49,14 @@ class Node:
 
 
 class Plan:
-    """Everything about a descriptor that does not change from bundle to bundle."""
+    """Everything about a descriptor that does not change from bundle to bundle.
 
-    def __init__(self, descriptor: fn_pb2.ProcessBundleDescriptor) -> None:
+    `metadata`: elements may come with metadata, since the worker declared that it reads them (P-COD-09).
+    """
+
+    def __init__(self, descriptor: fn_pb2.ProcessBundleDescriptor, metadata: bool = False) -> None:
         self.descriptor = descriptor
+        self._metadata = metadata
         self.coders = coders.CoderTable(descriptor.coders, own_coder)
         self.nodes: dict[str, Node] = {}
         self.consumers: dict[str, list[Node]] = defaultdict(list)
@@ -102,6 +106,8 @@ class Plan:
         if len(ends) != 1:
             raise RemoteProtocolError(f"port {node.transform_id!r} has {len(ends)} ends, not one (P-PIPE-10)")
         coder = self.coder(grpc_port.coder_id, f"port {node.transform_id!r}")
+        if self._metadata and coder.urn == urns.Coder.WINDOWED_VALUE:
+            coder = coders.windowed_value(*coder.components, metadata=True)
         return Port(node.transform_id, next(iter(ends.values())), grpc_port.api_service_descriptor.url, coder)
 
     def coder(self, coder_id: str, owner: str) -> coders.Coder:

@@ -299,7 +299,7 @@ class Worker:
     def _register(self, request: fn_pb2.InstructionRequest) -> None:
         for descriptor in request.register.process_bundle_descriptor:
             with self._lock:
-                self._plans[descriptor.id] = Plan(descriptor), ""
+                self._plans[descriptor.id] = self._planned(descriptor), ""
         response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
         response.register.SetInParent()
         self.answer(request, response)
@@ -330,9 +330,12 @@ class Worker:
             ) from error
         finally:
             CHANNELS.release(url)
-        plan = Plan(descriptor)
+        plan = self._planned(descriptor)
         with self._lock:
             return self._plans.setdefault(descriptor_id, (plan, ""))[0]
+
+    def _planned(self, descriptor: fn_pb2.ProcessBundleDescriptor) -> Plan:
+        return Plan(descriptor, metadata=self.declares(_P.ELEMENT_METADATA))
 
     def find(self, instruction_id: str) -> Run | None:
         """The bundle of that id, while it runs."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from conformance.pipeline.coders import JSON_URN, CoderSpec
 from conformance.pipeline.values import from_json, to_json
-from conformance.wire import coders
+from conformance.wire import coders, urns
 from conformance.wire.api import pipeline_pb2 as pb
+from conformance.wire.api import schema_pb2
 
 __all__ = ["JsonCoder", "decode", "encode", "own_coder", "resolve"]
 
@@ -40,7 +41,10 @@ _JSON = JsonCoder()
 
 
 def own_coder(proto: pb.Coder) -> coders.Coder | None:
-    """The coder of a private URN of ours; None for any other. Made for `from_proto`'s `on_unknown`."""
+    """A coder that is ours: that of a private URN, and the schema coder, whose layout Beam has not published: rows of the schema in its
+    payload. None for any other. Made for `from_proto`'s `on_unknown`."""
+    if proto.spec.urn == urns.Coder.SCHEMA:
+        return coders.row(schema_pb2.Schema.FromString(proto.spec.payload))
     return _JSON if proto.spec.urn == JSON_URN else None
 
 

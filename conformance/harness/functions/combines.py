@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from conformance.harness.api import CombineFn
+from conformance.harness.errors import FunctionError
 from conformance.harness.functions.registry import combine_fn
 
 __all__ = ["Concat", "Count", "Extreme", "Mean", "Sum", "Top", "UnionSet"]
@@ -34,6 +35,17 @@ class SumPlus(Sum):
 
     def extract(self, accumulator: Any) -> Any:
         return accumulator + self.plus
+
+
+@combine_fn("sum_without_setup")
+class SumWithoutSetup(Sum):
+    """A sum whose set-up fails with `text`. Accumulator: the sum."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def setup(self) -> None:
+        raise FunctionError(self.text)
 
 
 @combine_fn("count")

@@ -65,6 +65,16 @@ def wait_at(ctx: Context, gate: str, expr: Any = True) -> Iterator[Any]:
     yield ctx.value
 
 
+@dofn("api_calls")
+def api_calls(ctx: Context, count: int, status: str = "ok") -> Iterator[Any]:
+    """Reports `count` requests to a service outside for each element, as an I/O connector does, and passes it on."""
+    labels = {"SERVICE": "beam-conformance", "METHOD": "read", "RESOURCE": "//beam-conformance/table"}
+    for number in range(count):
+        told = {**labels, "PTRANSFORM": ctx.transform_id, "STATUS": status}
+        ctx.run.metrics.api_request(told, 10.0 * number)
+    yield ctx.value
+
+
 @dofn("metrics")
 def metrics(ctx: Context, updates: list[list[Any]], namespace: str = "beam-conformance") -> Iterator[Any]:
     """For each element updates metrics by [kind, name, expression]; kinds: counter, counter_double, distribution, distribution_double,

@@ -181,3 +181,15 @@ class FinalizedRange(OffsetFn):
         done = Observation(self.observer, start, 0, window, bundle=ctx.bundle, worker=ctx.worker)
         ctx.finalize(lambda: sink.bundle_done([done], True))
         return super().process_range(ctx, tracker)
+
+
+@dofn("wall_clock_range")
+class WallClockRange(OffsetFn):
+    """Emits each position at the wall clock's time, which it reports as its watermark: nothing later is older (M-SDF-07)."""
+
+    tracks_watermark = True
+
+    def step(self, ctx: Context, tracker: OffsetTracker, position: int) -> None:
+        now = max(ctx.now, tracker.watermark)
+        ctx.output((ctx.value, position), timestamp=now)
+        tracker.watermark = now

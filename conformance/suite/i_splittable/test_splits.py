@@ -28,7 +28,7 @@ def _elements(program: Program) -> PCollection:
     return keyed.par_do(Fn("key_by", expr=["value"]), PAIRS).group_by_key().par_do(Fn("keys"), coders.VARINT)
 
 
-def _slow_elements(program: Program) -> None:
+def slow_elements(program: Program) -> None:
     _elements(program).par_do(Fn("slow_until_split", patience=PATIENCE)).observe("out")
 
 
@@ -55,7 +55,7 @@ def test_split_range(runner: RunnerUnderTest) -> None:
 @asserts("SDF13/parts-of-a-split-make-up-the-whole")
 def test_split_elements(runner: RunnerUnderTest) -> None:
     runner.needs("split of elements")
-    run = run_with(runner, "SDF13/parts-of-a-split-make-up-the-whole", _slow_elements)
+    run = run_with(runner, "SDF13/parts-of-a-split-make-up-the-whole", slow_elements)
     raise_unless_done(run.outcome, run.session)
     same(run.sorted_values("out"), list(range(40)), "the elements", rule="P-SPL-07")
     if not any(each.channel_splits for each in _responses(run, "process_bundle_split")):  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from conformance.harness import Session
 from conformance.pipeline import Fn, PCollection, Program, coders
 from conformance.suite.checks import Wrong, holds
 from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.outcomes import Declined
 from conformance.suite.run import Run
 from conformance.wire.api import job_pb2
 from conformance.wire.api import pipeline_pb2 as pb
@@ -196,6 +197,16 @@ class Job:
 
     def release(self, gate: str = HELD) -> None:
         self.session.gates.open(gate)
+
+    def drain(self) -> None:
+        """Ask for a graceful end. Raises Declined where Drain is not offered, which is legal (P-JOB-09)."""
+        __tracebackhide__ = True
+        try:
+            self.client.drain(self.job_id)
+        except Refused as refused:
+            if refused.code == "UNIMPLEMENTED":
+                raise Declined(f"Drain is not offered: {refused.text or refused.code}") from refused
+            raise Wrong(f"Drain of a running job was refused with {refused.code}: {refused.text}", rule="P-JOB-09") from refused
 
     def end(self, seconds: float | None = None) -> str:
         """Wait for the job's end by a state stream of its own; the terminal state. Raises PhaseTimeout."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from conformance.endpoints.errors import PhaseTimeout, Refused
+from conformance.endpoints.errors import PhaseTimeout
 from conformance.endpoints.outcome import TERMINAL, state_name
 from conformance.suite.assertions import asserts
-from conformance.suite.checks import Wrong, holds, same
+from conformance.suite.checks import holds, same
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.m_job_api.driving import Job, Watch, held, plain, refusal, run_program, started, still_serves
 from conformance.suite.m_job_api.test_states import fails
-from conformance.suite.outcomes import Declined, NotExercised
+from conformance.suite.outcomes import NotExercised
 
 #: Seconds for which the held function is kept waiting after Cancel; then it is let go, for runners that let the bundle end first.
 PATIENCE = 2.0
@@ -132,12 +132,7 @@ def test_unknown_refused(runner: RunnerUnderTest) -> None:
 def test_drains(runner: RunnerUnderTest) -> None:
     with started(runner, held) as job:
         job.is_held()
-        try:
-            job.client.drain(job.job_id)
-        except Refused as refused:
-            if refused.code == "UNIMPLEMENTED":
-                raise Declined(f"Drain is not offered: {refused.text or refused.code}") from refused
-            raise Wrong(f"Drain of a running job was refused with {refused.code}: {refused.text}", rule="P-JOB-09") from refused
+        job.drain()
         job.release()
         end = job.end()
         if end == "DONE":

@@ -122,9 +122,10 @@ def run_with(
     label: str,
     environment: Callable[[Session], pb.Environment] | None = None,
     fetch: Callable[[Worker], None] | None = None,
+    held: Mapping[str, bytes] | None = None,
     **job: Any,
 ) -> Staged:
-    """Run a small program whose environment has these dependencies; `contents` are the client's files by name."""
+    """Run a small program whose environment has these dependencies; `contents` are the client's files by name, `held` its packages."""
     __tracebackhide__ = True
     fetching = Fetching()
 
@@ -134,7 +135,7 @@ def run_with(
         _plain(program)
         return program.build(environment(session) if environment else session.environment(dependencies=dependencies))
 
-    run = runner.run_pipeline(build, label=label, files=_files(contents or {}), **job)
+    run = runner.run_pipeline(build, label=label, files={**_files(contents or {}), **(held or {})}, **job)
     return Staged(run, run.session, fetching)
 
 
