@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol
 
 import grpc
+from attrs import evolve
 
 from conformance.endpoints import job, reach, staging
 from conformance.endpoints.endpoint import Endpoint
@@ -159,6 +160,12 @@ class JobClient:
         other.transcript = transcript
         other._end_event = end_event or self._end_event
         other._channels = self._channels
+        return other
+
+    def patient(self, seconds: float) -> JobClient:
+        """The same client, on the same channels, that waits this long for the end of a job."""
+        other = self.recording(self.transcript)
+        other.timeouts = evolve(self.timeouts, run=seconds)
         return other
 
     def close(self) -> None:

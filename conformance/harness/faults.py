@@ -1,4 +1,4 @@
-"""What faults do to a bundle's last message: terminators that carry bytes, are missing, or come twice."""
+"""What faults do to a bundle's last message: odd terminators, elements cut short or gone astray."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ def _drop_terminators(elements: fn_pb2.Elements) -> None:
     elements.CopyFrom(kept)
 
 
+def _cut(elements: fn_pb2.Elements) -> None:
+    """Take the last byte of every entry that has any."""
+    for entry in elements.data:
+        entry.data = entry.data[:-1]
+
+
+def _stray(elements: fn_pb2.Elements) -> None:
+    """Send everything a second time, to a sink that nobody has."""
+    for entry in list(elements.data):
+        copy = elements.data.add()
+        copy.CopyFrom(entry)
+        copy.transform_id = "no-such-sink"
+
+
 def tamper(last: dict[str, fn_pb2.Elements], actions: set[str]) -> None:
     """Change the last messages (by address) as the actions of the script say."""
     for elements in last.values():
@@ -36,5 +50,9 @@ def tamper(last: dict[str, fn_pb2.Elements], actions: set[str]) -> None:
             _merge_terminators(elements)
         if "no_terminators" in actions:
             _drop_terminators(elements)
+        if "cut_outputs" in actions:
+            _cut(elements)
+        if "stray_output" in actions:
+            _stray(elements)
         if "double_terminators" in actions:
             elements.data.extend([entry for entry in elements.data if entry.is_last])

@@ -23,6 +23,12 @@ Action = Literal[
     "no_terminators",  # outputs without their ends
     "double_terminators",  # each end twice
     "answer",  # answer with `response` (text-free: a message of the right kind)
+    "wrong_kind",  # an answer of another kind than was asked for
+    "no_kind",  # an answer with the right id, and nothing in it
+    "stranger",  # before the answer, one to an instruction that never was
+    "leave",  # answer, then end Control as a worker that goes away in peace
+    "cut_outputs",  # each entry of the bundle's last outputs lacks its last byte
+    "stray_output",  # outputs for a sink that does not exist, beside the right ones
     "empty_answer",  # an answer of the right kind without content (split, progress: "no idea")
     "ignore_capability",  # behave as if `capability` were not declared
     "delay_data_stream",  # open the data stream only when gate `gate` opens

@@ -268,12 +268,24 @@ class Worker:
         if answer := actions.get("answer"):
             response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
             getattr(response, kind).CopyFrom(answer.response)
+        if "wrong_kind" in actions:
+            response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
+            response.sample_data.SetInParent()
+        if "no_kind" in actions:
+            response = fn_pb2.InstructionResponse(instruction_id=request.instruction_id)
         if late := actions.get("late"):
             THREADS.run(self._answer_late, response, late)
             return
+        if "stranger" in actions:
+            stranger = fn_pb2.InstructionResponse()
+            stranger.CopyFrom(response)
+            stranger.instruction_id = "no-such-instruction"
+            self._control.send(stranger)
         self._control.send(response)
         if "twice" in actions:
             self._control.send(response)
+        if "leave" in actions:
+            self._control.close()
 
     def _answer_late(self, response: fn_pb2.InstructionResponse, fault: Fault) -> None:
         try:

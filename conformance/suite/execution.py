@@ -149,17 +149,26 @@ class RunnerUnderTest:
         return {**dict(self.endpoint.profile.options), **(extra or {})}
 
     def submit(
-        self, pipeline: pb.Pipeline, session: Session, *, options: dict[str, Any] | None = None, label: str = "job", **job: Any
+        self,
+        pipeline: pb.Pipeline,
+        session: Session,
+        *,
+        options: dict[str, Any] | None = None,
+        label: str = "job",
+        patience: float | None = None,
+        **job: Any,
     ) -> JobOutcome:
         """Run one pipeline to its end, or as far as it gets, and check the invariants of its transcript.
 
-        Whatever happened is in the outcome. Raises EndpointGone when there is no endpoint left to ask.
+        `patience`: seconds (scaled as every budget) for the job to end, where a wrong runner hangs. Whatever happened is in the
+        outcome. Raises EndpointGone when there is no endpoint left to ask.
         """
         __tracebackhide__ = True
         self._ensure_alive()
         self.jobs += 1
+        client = self._client if patience is None else self._client.patient(patience * self.settings.timeout_scale)
         try:
-            outcome = self._client.run_job(
+            outcome = client.run_job(
                 pipeline, options=self.job_options(options), job_name=label, transcript=session.transcript, **job
             )
         finally:

@@ -91,11 +91,17 @@ class Instruction:
 
     @property
     def ok(self) -> bool:
-        return bool(self.answers) and not self.answers[0].message.error
+        """Answered without an error, with what was asked for: another kind, or nothing, is no success that a runner could count on."""
+        return (
+            bool(self.answers)
+            and not self.answers[0].message.error
+            and self.answers[0].message.WhichOneof("response") == self.kind
+        )
 
     @property
     def failed(self) -> bool:
-        return bool(self.answers) and bool(self.answers[0].message.error)
+        """Answered, but not so that it counts."""
+        return bool(self.answers) and not self.ok
 
     @property
     def answer_seq(self) -> int | None:

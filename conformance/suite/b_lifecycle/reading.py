@@ -51,8 +51,12 @@ def run_with(
     label: str,
     build: Callable[[Program], object],
     prepare: Callable[[Session], object] = lambda session: None,
+    patience: float | None = None,
 ) -> Run:
-    """Run what `build` makes as a job of its own, however it ends; `prepare` may script faults of its session."""
+    """Run what `build` makes as a job of its own, however it ends; `prepare` may script faults of its session.
+
+    `patience` is `RunnerUnderTest.submit`'s.
+    """
     __tracebackhide__ = True
     program = Program(label)
     build(program)
@@ -61,7 +65,7 @@ def run_with(
         prepare(session)
         return program.build(session.environment())
 
-    return runner.run_pipeline(with_session, label=label, any_outcome=True)
+    return runner.run_pipeline(with_session, label=label, any_outcome=True, patience=patience)
 
 
 def recorded(run: Run) -> Transcript:
