@@ -31,6 +31,8 @@ class Profile:
     keeps_messages: bool = False
     #: the staging stream may be left out for a pipeline without dependencies (P-ART-06 only obliges the runner to serve it)
     staging_optional: bool = False
+    #: seconds that it is worth to wait for the end of a job whose worker never connects
+    worker_wait: float = 150
     #: said instead of starting it; empty when it can be started
     instead: str = ""
     notes: str = ""
@@ -52,6 +54,7 @@ PROFILES: dict[str, Profile] = {
             ready_seconds=20,
             keeps_messages=True,
             staging_optional=True,
+            worker_wait=20,
             notes="The bundled reference runner, as a process of its own so that suite and runner use a core each.",
         ),
         Profile(
@@ -61,6 +64,7 @@ PROFILES: dict[str, Profile] = {
             packing="measure",
             keeps_messages=True,
             staging_optional=True,
+            worker_wait=75,
             notes="Ready in about 30 ms. Dies as a process on some bad answers. 19 ms a job; 32 ms a branch when 50 are packed, "
             "unless the harness answers a bundle before it sends the bundle's data: then 5 ms. "
             "Tells the reason of a failure after the FAILED state.",
@@ -72,8 +76,9 @@ PROFILES: dict[str, Profile] = {
             packing="measure",
             keeps_messages=True,
             staging_optional=True,
+            worker_wait=10,
             notes="Ready in about 1 s. One bundle at a time; 43 ms a job, 9 ms a branch when 50 are packed. "
-            "Hangs when a worker is lost.",
+            "Hangs when a worker is lost, and waits for ever for one that does not connect.",
         ),
         Profile("grpc", start="attached to, not started", ready_seconds=10),
         Profile(
