@@ -5,7 +5,7 @@ Pure; starting workers is `workers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -13,10 +13,24 @@ from google.protobuf.message import DecodeError
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["SUPPORTED", "UnsupportedEnvironment", "alternatives", "parse_default", "resolve"]
+__all__ = ["SUPPORTED", "UnsupportedEnvironment", "alternatives", "is_go", "nests_test_streams", "parse_default", "resolve"]
 
 #: What this runner can start, the most preferred first (P-ENV-01: the preference is free).
 SUPPORTED = (urns.Env.EXTERNAL, urns.Env.PROCESS, urns.Env.DOCKER)
+
+
+GO_SDK = "beam:version:sdk_base:go"
+
+
+def is_go(capabilities: Iterable[str]) -> bool:
+    """Whether capabilities are those of Beam's Go SDK, which is read leniently in some places (P-COD-01, P-DATA-13)."""
+    return any(each.startswith(GO_SDK) for each in capabilities)
+
+
+def nests_test_streams(environments: Iterable[Any]) -> bool:
+    """Whether elements of TestStreams are nested: those of the Go SDK, the only one of its pipeline (P-COD-01)."""
+    found = list(environments)
+    return bool(found) and all(is_go(each.capabilities) for each in found)
 
 
 class UnsupportedEnvironment(ValueError):

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from conformance.runner import environments
 from conformance.runner.bulk import PairCutter
 from conformance.runner.engine_events import Family, RunBundle
 from conformance.runner.habits import Habits
@@ -29,7 +30,6 @@ __all__ = ["BundleError", "FnApi", "Worker", "WorkerLost"]
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
-GO_SDK = "beam:version:sdk_base:go"
 
 
 class BundleError(Exception):
@@ -105,7 +105,7 @@ class Worker:
         self.reconnect = reconnect
         #: Capabilities of the environment.
         self.declared = frozenset(declared)
-        self.is_go = any(each.startswith(GO_SDK) for each in self.declared)
+        self.is_go = environments.is_go(self.declared)
         self._streams = itertools.cycle(
             [f"data-{number}" for number in range(1, data_streams + 1)]
             if data_streams and urns.Protocol.NAMED_DATA_STREAMS in self.declared

@@ -13,6 +13,7 @@ from attrs import evolve
 from conformance.runner import script, windowing
 from conformance.runner.coders_rewrite import WireCoders
 from conformance.runner.cutting import Skip
+from conformance.runner.environments import nests_test_streams
 from conformance.runner.expand import DELEGATED, IDENTITIES, Expansion, Step, expand
 from conformance.runner.fusion import Unit, fuse, topological, upstream_environment
 from conformance.runner.habits import Habits
@@ -54,6 +55,7 @@ class _Planner:
         self.coders: WireCoders = expansion.coders
         self.environments = environments
         self.url = url
+        self.nests = nests_test_streams(environments.values())
         self.producer = {collection: step for step in self.steps for collection in step.outputs.values()}
         self.elements: dict[str, str] = {}
         self.strategies: dict[str, Strategy] = {}
@@ -134,7 +136,7 @@ class _Planner:
         prefixed = self.coders.urn(wire) == urns.Coder.LENGTH_PREFIX
         made: list[Step] = []
         for tag, collection in sorted(step.outputs.items()):
-            if (prefixed or wire == submitted) and self.coders.same(wire, self.elements[collection]):
+            if (self.nests or prefixed or wire == submitted) and self.coders.same(wire, self.elements[collection]):
                 continue
             step_id = f"{step.id}/unpack/{tag}"
             whole = wire if prefixed else self.coders.add(urns.Coder.LENGTH_PREFIX, submitted, hint="length_prefix")
@@ -206,7 +208,7 @@ class _Planner:
         payload = pb.TestStreamPayload.FromString(step.transform.spec.payload)
         coders = self.coders.coders
         outputs = step.outputs
-        encoders = {each: script.encoder(payload.coder_id, self.elements[each], coders) for each in outputs.values()}
+        encoders = {each: script.encoder(payload.coder_id, self.elements[each], coders, self.nests) for each in outputs.values()}
         read = script.reader(outputs, encoders)
         return ScriptNode(step.id, outputs, tuple(map(read, payload.events)))
 

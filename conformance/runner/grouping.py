@@ -4,7 +4,7 @@ What lives here is the bookkeeping of one grouping. A *cell* is what one (key, w
 seen, the numbering of its panes and what it holds the output watermark at. Three things happen to a grouping:
 
 1. **arrival** (`take`, `admit`): elements are exploded into windows, droppable ones dropped, windows merged, values added, and
-   each touched window whose trigger is ready fires once;
+   each touched window whose trigger is ready fires, once or after each element (M-TRIG-13);
 2. **time goes by** (`advance`): windows whose end the watermark passed and triggers whose instant the clock reached are asked;
    a window that the watermark left for good (past gc) emits its final pane and is forgotten;
 3. **a pane fires** (`_fire`): the trigger moves on, the pane gets its label and timestamp, holds are let go.
@@ -95,6 +95,8 @@ class Grouping:
         self._emit = emit
         self._merging = self._strategy.merging != "none"
         self._trigger: Trigger = compile_trigger(self._strategy.proto.trigger)
+        #: Windows that merge are merged for all arrivals at once, so a window must not close between two of them (M-TRIG-46).
+        self._one_by_one = streaming and not self._merging and rules.asks_after_each(self._trigger.counts)
         self._cells: dict[bytes, dict[bytes, Cell]] = {}
         self._holds = Holds()
         #: (instant of event time, key, window): when the watermark is past it a window is asked again.
@@ -204,7 +206,7 @@ class Grouping:
         return {key: self._rules.merge_sessions(windows) for key, windows in questions.items()}
 
     def admit(self, arrivals: Arrivals, merges: Mapping[bytes, Merges], clocks: Clocks) -> None:
-        """Adds elements that arrived together, windows merged; then fires what became ready, each window once."""
+        """Adds elements that arrived together, windows merged, and fires what becomes ready."""
         for key, elements in arrivals.items():
             goes_to = self._merge(key, merges[key], clocks) if key in merges else {}
             cells = self._cells.setdefault(key, {})
@@ -218,7 +220,11 @@ class Grouping:
                     self.dropped += 1
                     continue
                 self._add(cell, window, timestamp, value, clocks)
-                touched[window] = cell
+                if self._one_by_one:
+                    self._settle(key, window, cell, clocks)
+                    self._ask(key, window, cell, clocks)
+                else:
+                    touched[window] = cell
             if self._streaming:
                 for window, cell in touched.items():
                     self._settle(key, window, cell, clocks)

@@ -117,6 +117,10 @@ class Rules(Habits):
         """Whether enough elements came since the last reset (M-TRIG-13)."""
         return count >= wanted
 
+    def asks_after_each(self, counts: bool) -> bool:
+        """Whether a trigger is asked after each of the elements that arrive together, or once after all of them: free (M-TRIG-13)."""
+        return counts
+
     def trigger_target(self, now: int, transforms: Iterable[Any]) -> int:
         """The instant that AfterProcessingTime waits for, from an arrival at `now` (M-TRIG-18, M-TRIG-19, M-TRIG-20)."""
         for each in transforms:

@@ -1,9 +1,9 @@
 """TestStream payloads: what is wrong with one, and how its events are read.
 
-Elements of a TestStream are the one place where bytes are in the outer context (P-COD-01), in the coder that the payload names.
-`encoder` brings them into the wire coder of their PCollection: where the runner reads all of the coder it decodes and encodes; of
-anything else it knows no more than that a length prefix holds an outer encoding, so such an output leaves the TestStream behind a
-length prefix, and the SDK unpacks it (`graph`).
+Elements of a TestStream are the one place where bytes are in the outer context (P-COD-01), in the coder that the payload names;
+Beam's Go SDK alone writes them nested. `encoder` brings them into the wire coder of their PCollection: where the runner reads all of
+the coder it decodes and encodes; of anything else it knows no more than that a length prefix holds an outer encoding, so such an
+output leaves the TestStream behind a length prefix, and the SDK unpacks it (`graph`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from conformance.runner.plan import Add, Move, Pass, ScriptEvent
 from conformance.wire import coders, timestamps, urns
 
 __all__ = ["ScriptError", "encoder", "output_of", "problem", "reader"]
+
+#: The Go SDK's coder of its own; nested, it is behind a length prefix.
+GO_CUSTOM = "beam:go:coder:custom:v1"
 
 
 class ScriptError(ValueError):
@@ -31,16 +34,22 @@ def output_of(tag: str, outputs: Mapping[str, str]) -> str:
     raise ScriptError(f"tag {tag!r} is none of the outputs {', '.join(sorted(map(repr, outputs)))}")
 
 
-def encoder(coder_id: str, wire_id: str, protos: Mapping[str, Any]) -> Callable[[bytes], bytes]:
-    """From the outer encoding in a coder to the nested one in its wire coder. Raises ScriptError on bytes that do not decode."""
-    if protos[wire_id].spec.urn == urns.Coder.LENGTH_PREFIX != protos[coder_id].spec.urn:
+def encoder(coder_id: str, wire_id: str, protos: Mapping[str, Any], nested: bool = False) -> Callable[[bytes], bytes]:
+    """From a payload's encoding to the nested one in the wire coder. Raises ScriptError on bytes that do not decode.
+
+    `nested`: the payload was written by the Go SDK (P-COD-01).
+    """
+    urn = protos[coder_id].spec.urn
+    if protos[wire_id].spec.urn == urns.Coder.LENGTH_PREFIX != urn and not (nested and urn == GO_CUSTOM):
         return lambda data: cutting.encode_varint(len(data)) + data
+    if nested and not _readable(coder_id, protos):
+        return bytes
     table = coders.CoderTable(protos, lambda proto: coders.opaque(proto.spec.urn))
     coder, wire = table[coder_id], table[wire_id]
 
     def encode(data: bytes) -> bytes:
         try:
-            return wire.encode(coder.decode(data, nested=False))
+            return wire.encode(coder.decode(data, nested=nested))
         except coders.CoderError as error:
             raise ScriptError(f"an element does not decode in the coder {coder_id!r} of the payload: {error}") from None
 
@@ -71,13 +80,13 @@ def reader(outputs: Mapping[str, str], encoders: Mapping[str, Callable[[bytes], 
     return read
 
 
-def problem(payload: Any, outputs: Mapping[str, str], protos: Mapping[str, Any]) -> str | None:
+def problem(payload: Any, outputs: Mapping[str, str], protos: Mapping[str, Any], nested: bool = False) -> str | None:
     """What makes a payload unplayable."""
     if payload.coder_id not in protos:
         return f"dangling id: coder {payload.coder_id!r}"
     encode: Callable[[bytes], bytes] = bytes
     if _readable(payload.coder_id, protos):
-        encode = encoder(payload.coder_id, payload.coder_id, protos)
+        encode = encoder(payload.coder_id, payload.coder_id, protos, nested)
     if payload.endpoint.url:  # an SDK may set the field and leave it empty
         return f"its events are served at {payload.endpoint.url!r}; this runner plays only events in the payload (M-TS-08)"
     read = reader(outputs, dict.fromkeys(outputs.values(), encode))

@@ -74,6 +74,11 @@ class Trigger:
         self.proto = proto
         self.subs = tuple(subs)
 
+    @property
+    def counts(self) -> bool:
+        """Whether its panes tell if elements that arrive together are seen one by one."""
+        return any(sub.counts for sub in self.subs)
+
     def fresh(self) -> State:
         """The state of a window that is empty."""
         return State(subs=[sub.fresh() for sub in self.subs])
@@ -125,12 +130,20 @@ class Default(Trigger):
 class Always(Trigger):
     """Whenever there is something (M-TRIG-12)."""
 
+    @property
+    def counts(self) -> bool:
+        return True
+
     def ready(self, state: State, moment: Moment) -> bool:
         return True
 
 
 class ElementCount(Trigger):
     """After n elements; what is above n is not carried over (M-TRIG-13)."""
+
+    @property
+    def counts(self) -> bool:
+        return bool(self.proto.element_count > 1)
 
     def element(self, state: State, moment: Moment) -> None:
         state.count += 1
@@ -223,6 +236,10 @@ class AfterProcessingTime(Trigger):
 
 class AfterSynchronizedProcessingTime(ElementCount):
     """As soon as there is data: waiting for other parts of a pipeline is the runner's discretion (M-TRIG-22)."""
+
+    @property
+    def counts(self) -> bool:
+        return False
 
     def ready(self, state: State, moment: Moment) -> bool:
         return state.count > 0

@@ -58,6 +58,7 @@ class _Checker:
         self.components = pipeline.components
         self.default = default_environment
         self.reached = self._reached()
+        self.nests = environments.nests_test_streams(self.components.environments.values())
 
     def _reached(self) -> list[str]:
         """Transforms under the roots, composites too."""
@@ -207,7 +208,7 @@ class _Checker:
         if urn == T.TEST_STREAM:
             payload = pb.TestStreamPayload.FromString(transform.spec.payload)
             problem = "it must have no input and some output" if transform.inputs or not transform.outputs else None
-            problem = problem or script.problem(payload, transform.outputs, self.components.coders)
+            problem = problem or script.problem(payload, transform.outputs, self.components.coders, self.nests)
             if problem:
                 yield f"{urn}: transform {leaf.id!r}: {problem}"
         elif urn == T.IMPULSE:

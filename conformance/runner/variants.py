@@ -168,6 +168,13 @@ class UnionViews(Rules):
         return super().shown_in_view(before, pane, accumulating) if accumulating else [*before, *pane]
 
 
+class TriggersAskedLate(Rules):
+    """Triggers are asked once for all elements that arrive together (M-TRIG-13)."""
+
+    def asks_after_each(self, counts: bool) -> bool:
+        return False
+
+
 # ---- workers and the wire
 
 
@@ -303,6 +310,7 @@ VARIANTS: dict[str, type[Rules]] = {
     "three-element-bundles": ThreeElementBundles,
     "three-workers": ThreeWorkers,
     "unfused": Unfused,
+    "triggers-asked-late": TriggersAskedLate,
     "union-views": UnionViews,
     "watermark-coarse": WatermarkCoarse,
     "watermark-fine": WatermarkFine,

@@ -13,6 +13,7 @@ import pytest
 from conformance.pipeline import Fn, Program, coders, teststream, triggers, windowing
 from conformance.runner import cutting
 from conformance.runner.engine_events import JobDone
+from conformance.runner.variants import VARIANTS
 from conformance.wire import timestamps
 from conformance.wire.values import Timing
 from tests.runner.lab import Lab
@@ -47,11 +48,11 @@ class Sequence(Lab):
         self._at = -1
         program = Program()
         stream = program.test_stream(events, KV)
-        window_fn = options.pop("window_fn")
+        window_fn, rules = options.pop("window_fn"), options.pop("rules", None)
         stream.window_into(window_fn, name="window", **options).group_by_key("group").par_do(
             Fn("drop"), coders.BYTES, name="read"
         )
-        super().__init__(program)
+        super().__init__(program, rules)
         self.play()
 
     def play(self) -> None:
@@ -279,6 +280,25 @@ def test_s7_or_finally_counts_across_firings():
         [(add(n), [panes[n]] if n in panes else []) for n in range(1, 7)],
         trigger=triggers.or_finally(triggers.repeatedly(COUNT(2)), COUNT(5)),
     )
+
+
+def test_elements_that_arrive_together_count_one_by_one():
+    pairs = [([1, 2], EARLY, 0, -1, "first"), ([3, 4], EARLY, 1, -1, "")]
+    sequence([(add(1, 2, 3, 4, 5), pairs), (wm(10), [([5], ON_TIME, 2, 0, "last")])], trigger=triggers.repeatedly(COUNT(2)))
+    ends = [([1], EARLY, 0, -1, "first"), ([2], EARLY, 1, -1, "last")]
+    sequence([(add(1, 2, 3), ends), (wm(10), [])], trigger=triggers.or_finally(triggers.always(), COUNT(2)))
+
+
+def test_or_all_at_once():
+    late = VARIANTS["triggers-asked-late"]()
+    panes = [([1, 2, 3, 4, 5], EARLY, 0, -1, "first")]
+    table = [(add(1, 2, 3, 4, 5), panes), (wm(10), [([], ON_TIME, 1, 0, "last")])]
+    sequence(table, trigger=triggers.repeatedly(COUNT(2)), rules=late)
+
+
+def test_sessions_are_not_closed_between_elements_that_merge_them():
+    table = [(add(1, 2, 3), [([1, 2, 3], EARLY, 0, -1, "first last")])]
+    sequence(table, **SESSIONS, trigger=COUNT(2))
 
 
 def test_never_gives_one_pane_when_the_window_is_over():
