@@ -63,6 +63,9 @@ class Inquiries:
             return
         with run.lock:  # the bundle's own answer waits, so that no split follows it
             body.CopyFrom(run.split(request.process_bundle_split))
+            if any(fault.action == "nameless" for fault in faults):
+                for channel in body.channel_splits:
+                    channel.transform_id = ""
             self._worker.answer(request, response, faults)
 
     def finalize(self, request: fn_pb2.InstructionRequest) -> None:

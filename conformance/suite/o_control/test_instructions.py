@@ -206,7 +206,7 @@ def test_not_consuming_tolerated(runner: RunnerUnderTest) -> None:
 NUMBERS = list(range(8))
 
 
-def _held_groups(program: Program) -> None:
+def held_groups(program: Program) -> None:
     """Eight groups, which a bundle works on one after the other behind a gate."""
     pairs = program.create([(number, number) for number in NUMBERS], coder=coders.kv(coders.VARINT, coders.VARINT))
     pairs.group_by_key().par_do(Fn("wait_at", gate=HELD)).observe("out")
@@ -216,7 +216,7 @@ def _split(runner: RunnerUnderTest, what: str, rule: str, arm: Callable[[Session
     """A held bundle of eight elements, until its first split was answered; then every element came once."""
     runner.needs("split of elements")
     session = runner.session()
-    with started(runner, _held_groups, session=session) as job:
+    with started(runner, held_groups, session=session) as job:
         job.is_held()
         arm(session)
 
@@ -239,6 +239,36 @@ def test_split_honoured(runner: RunnerUnderTest) -> None:
 
 def _answers_no_split(session: Session) -> None:
     session.script.add("empty_answer", on="process_bundle_split", times=1000)
+
+
+def _answers_nameless(session: Session) -> None:
+    session.script.add("nameless", on="process_bundle_split", times=1000)
+
+
+@asserts("CTRL11/nameless-source")
+def test_nameless_source(runner: RunnerUnderTest) -> None:
+    _split(runner, "a split that does not name the only source", "P-SPL-06", _answers_nameless)
+
+
+@asserts("CTRL11/late-answer-tolerated")
+def test_late_split_answer(runner: RunnerUnderTest) -> None:
+    """The answer, that nothing was split, comes when the bundle is long answered."""
+    runner.needs("split of elements")
+    session = runner.session()
+    with started(runner, held_groups, session=session) as job:
+        job.is_held()
+        session.script.add("empty_answer", on="process_bundle_split", times=1000)
+        late = session.script.add("late", on="process_bundle_split", times=1000, gate="split")
+        asked = until(_was_injected(session, late), ASKED)
+        [bundle] = bundles(session, "wait_at")
+        job.release()
+        until(lambda: answer_to(session, bundle) is not None, job.soon)
+        job.release("split")
+        same(job.end(), "DONE", "the end of a job with a split answer behind the bundle's", rule="P-CTL-24")
+        if not asked:
+            runner.never_saw("split of elements", f"the runner did not ask a bundle to split in {ASKED:g} s")
+        seen = sorted(key for key, _ in job.as_run().values("out"))
+        same(seen, NUMBERS, "the elements of a job with a split answer behind the bundle's", rule="P-CTL-24")
 
 
 @asserts("CTRL11/empty-answer-respected")
@@ -305,6 +335,15 @@ def test_finalize_same_worker(runner: RunnerUnderTest) -> None:
             observed=sorted(sent),
             rule="P-CTL-22",
         )
+
+
+@asserts("CTRL12/unanswered-is-no-obstacle")
+def test_unanswered_finalization(runner: RunnerUnderTest) -> None:
+    """Finalization may be lost on the way (P-CTL-22): a job does not wait for it for ever."""
+    session = runner.session()
+    session.script.add("never", on="finalize_bundle", times=1000)
+    with started(runner, _finalizing, session=session) as job:
+        same(job.end(job.soon), "DONE", "the end of a job whose finalization is never answered", rule="P-CTL-22")
 
 
 # Errors

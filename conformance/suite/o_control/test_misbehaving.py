@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 
 from conformance.harness import Session
+from conformance.harness.streams import CHANNELS, Duplex
+from conformance.harness.threads import THREADS
+from conformance.harness.transcript import Transcript
 from conformance.pipeline import Fn, Program, coders, state
 from conformance.suite.assertions import asserts
+from conformance.suite.checks import holds, same
 from conformance.suite.execution import RunnerUnderTest
-from conformance.suite.m_job_api.driving import PAIRS, plain
-from conformance.suite.o_control.misbehaving import misbehave
-from conformance.suite.o_control.test_instructions import two_groupings
+from conformance.suite.m_job_api.driving import PAIRS, held, plain, run_program, started
+from conformance.suite.o_control.misbehaving import GROUPS, PATIENCE, misbehave
+from conformance.suite.o_control.test_instructions import ASKED, held_groups, two_groupings
+from conformance.suite.o_control.watching import BRIEF, bundles, descriptors, until
 from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 
@@ -113,7 +118,78 @@ def test_residual_of_nobody(runner: RunnerUnderTest) -> None:
     )
 
 
-# Workers that go away
+def _channel(source: str, last: int, first: int, *roots: str) -> fn_pb2.ProcessBundleSplitResponse:
+    answer = fn_pb2.ProcessBundleSplitResponse()
+    answer.channel_splits.add(transform_id=source, last_primary_element=last, first_residual_element=first)
+    answer.primary_roots.extend(_root(transform) for transform in roots)
+    answer.residual_roots.extend(fn_pb2.DelayedBundleApplication(application=_root(transform)) for transform in roots)
+    return answer
+
+
+#: Answers to a split request that make no sense for a bundle of eight elements; {} stands for its source.
+SPLITS = {
+    "unknown-source": lambda source: _channel("no-such-source", 0, 1),
+    "indices-crossed": lambda source: _channel(source, 5, 2),
+    "before-the-first": lambda source: _channel(source, -7, -6),
+    "roots-of-nobody": lambda source: _channel(source, 0, 2, "no-such-transform"),
+}
+
+
+@asserts("CTRL11/odd-answers-survived")
+@pytest.mark.parametrize("split", list(SPLITS))
+def test_odd_splits(runner: RunnerUnderTest, split: str) -> None:
+    """What such a worker then does with its elements is its own affair: only an end, and the next job, are owed."""
+    runner.needs("split of elements")
+    session = runner.session()
+    with started(runner, held_groups, session=session) as job:
+        job.is_held()
+        [bundle] = bundles(session, "wait_at")
+        descriptor = descriptors(session)[bundle.process_bundle.process_bundle_descriptor_id]
+        [source] = [key for key, each in descriptor.transforms.items() if each.spec.urn == urns.Runner.DATA_SOURCE]
+        fault = session.script.add("answer", on="process_bundle_split", response=SPLITS[split](source))
+        asked = until(lambda: any(each is fault for each, _ in list(session.script.log)), ASKED)
+        job.release()
+        state = job.end(PATIENCE * runner.settings.timeout_scale)
+        if not asked:
+            runner.never_saw("split of elements", f"the runner did not ask a bundle to split in {ASKED:g} s")
+        holds(state in ("DONE", "FAILED"), f"the job ended {state}", expected="DONE or FAILED", observed=state, rule="P-SPL-04")
+    after = run_program(runner, plain, label=f"after-split-{split}", patience=PATIENCE)
+    same(after.groups("out"), GROUPS, "the outcome of the next job", rule="P-SPL-04")
+
+
+# Workers that go away, or come twice
+
+
+@asserts("CTRL01/second-connection-survived")
+def test_second_connection(runner: RunnerUnderTest) -> None:
+    """A second Control stream under a worker's id is refused or takes over (P-CH-01): the job ends in either case, and truly."""
+    with started(runner, held) as job:
+        job.is_held()
+        worker = job.session.workers[0]
+        url = worker.endpoints.control
+        twin = Duplex(
+            CHANNELS.acquire(url),
+            Transcript(),
+            service="BeamFnControl",
+            method="Control",
+            plane="control",
+            worker_id=worker.worker_id,
+            url=url,
+        )
+        THREADS.run(lambda: list(twin))
+        try:
+            twin.ended.wait(BRIEF)
+            job.release()
+            state = job.end(PATIENCE * runner.settings.timeout_scale)
+        finally:
+            twin.cancel()
+            twin.ended.wait(job.soon)
+            CHANNELS.release(url)
+        holds(state in ("DONE", "FAILED"), f"the job ended {state}", expected="DONE or FAILED", observed=state, rule="P-CH-01")
+        if state == "DONE":
+            same(job.as_run().groups("out"), GROUPS, "the outcome of a job whose worker connected twice", rule="P-CH-01")
+    after = run_program(runner, plain, label="after-second-connection", patience=PATIENCE)
+    same(after.groups("out"), GROUPS, "the outcome of the next job", rule="P-CH-01")
 
 
 def _stateful(program: Program) -> None:
