@@ -11,12 +11,17 @@ and why:
   may be late (M-TIME-09), one past its window may not be grouped (M-TIME-10).
 * Elements stamped at the end of the global window are not put into intervals (the last windows of time differ, M-WIN-05).
 * Sessions are grouped once; then re-window (A-17). No state in merging windows (M-STATE-14).
+* A splittable ParDo stands in the global window before any grouping, and its first position is not before its elements: a position
+  behind its element may be late (M-TIME-09, M-SDF-07).
+
+In a program with a Script a grouping, a stateful ParDo and a side input may always come out in several ways, since it depends on
+the moment whether an element is late; so what is consumed is observed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Final, assert_never
 
 import attrs
 from attrs import frozen
@@ -25,10 +30,14 @@ from conformance.oracle.errors import ProgramError, UnsupportedProgram
 from conformance.oracle.functions import COMBINERS, FUNCTIONS, SHIFT, is_key, is_kv
 from conformance.oracle.program import (
     Add,
+    AddElements,
     Bounded,
+    ClearPart,
     ClearTimer,
     Combine,
     EmitElement,
+    EmitKeys,
+    EmitPart,
     Fixed,
     Flatten,
     Global,
@@ -45,6 +54,7 @@ from conformance.oracle.program import (
     SetTimer,
     SideInput,
     Sliding,
+    Splittable,
     Stateful,
     Step,
     Type,
@@ -55,10 +65,17 @@ from conformance.oracle.program import (
     outputs_of,
 )
 from conformance.oracle.trigger import can_fire_early, continuation
+from conformance.wire.timestamps import MIN
 
 __all__ = ["Analysis", "Traits", "analyse", "fires_once"]
 
-CELL_KINDS = ("bag", "value", "combining", "set", "multimap", "ordered_list")
+CELL_KINDS = ("bag", "value", "combining", "set", "map", "multimap", "ordered_list")
+#: Which kinds an operation is for, if not for all.
+_OP_KINDS: Final[Mapping[type, tuple[str, ...]]] = {
+    ClearPart: ("set", "map", "multimap", "ordered_list"),
+    EmitPart: ("set", "map", "multimap", "ordered_list"),
+    EmitKeys: ("map", "multimap"),
+}
 
 
 @frozen
@@ -77,6 +94,8 @@ class Traits:
     at_end_of_time: bool = False
     #: The windows are sessions that were merged already.
     merged: bool = False
+    #: The latest timestamp that a source gave to an element, as far as it is known.
+    latest: int = MIN
 
 
 @frozen
@@ -111,11 +130,14 @@ def analyse(program: Program) -> Analysis:
         missing = [name for name in inputs_of(step) if name not in outputs]
         if missing:
             raise ProgramError(f"{step.id} reads {', '.join(missing)}, which no step before it makes; put its inputs first")
-        for name, traits in zip(outputs_of(step), _traits(step, outputs), strict=True):
-            outputs[name] = traits
+        for name, traits in zip(outputs_of(step), _traits(step, outputs, streaming=not program.is_bounded), strict=True):
+            several = not program.is_bounded and isinstance(step, GroupByKey | Combine | Stateful | SideInput)
+            outputs[name] = attrs.evolve(traits, ambiguous=True) if several else traits
     observers: dict[str, tuple[str, ...]] = {}
     for observer in program.observers:
         observers[observer.input] = (*observers.get(observer.input, ()), observer.id)
+    if not program.is_bounded:
+        _check_streaming(program, outputs)
     for step in program:
         for name in inputs_of(step):
             if outputs[name].ambiguous and name not in observers:
@@ -125,12 +147,15 @@ def analyse(program: Program) -> Analysis:
     return Analysis(program, outputs, observers)
 
 
-def _traits(step: Step, outputs: Mapping[str, Traits]) -> tuple[Traits, ...]:
+def _traits(step: Step, outputs: Mapping[str, Traits], *, streaming: bool) -> tuple[Traits, ...]:
     """The traits of each output of a step."""
     if isinstance(step, Flatten):
         return (_flatten(step, [outputs[name] for name in step.inputs]),)
-    if isinstance(step, Bounded | Script):
-        return (Traits(step.type, Windowing()),)
+    if isinstance(step, Bounded):
+        return (Traits(step.type, Windowing(), latest=max((e.timestamp for e in step.elements), default=MIN)),)
+    if isinstance(step, Script):
+        added = [e.timestamp for event in step.events if isinstance(event, AddElements) for e in event.elements]
+        return (Traits(step.type, Windowing(), latest=max(added, default=MIN)),) * step.ways
     source = attrs.evolve(outputs[step.input], ambiguous=False)
     match step:
         case ParDo():
@@ -148,9 +173,11 @@ def _traits(step: Step, outputs: Mapping[str, Traits]) -> tuple[Traits, ...]:
         case GroupByKey() | Combine():
             return (_grouping(step, source),)
         case SideInput():
-            return (_side_input(step, source, outputs[step.side]),)
+            return (_side_input(step, source, outputs[step.side], streaming=streaming),)
         case Stateful():
-            return (_stateful(step, source),)
+            return (_stateful(step, source, streaming=streaming),)
+        case Splittable():
+            return (_splittable(step, source),)
         case Observe():
             return ()
         case _:
@@ -175,7 +202,37 @@ def _par_do(step: ParDo, source: Traits) -> Traits:
         )
     if step.fn == "key_mod" and step.arg < 1:
         raise ProgramError(f"{step.id}: key_mod needs an arg of at least 1")
-    return attrs.evolve(source, type=result)
+    moved = step.arg if step.fn == SHIFT else 0
+    return attrs.evolve(source, type=result, latest=source.latest + moved)
+
+
+def _splittable(step: Splittable, source: Traits) -> Traits:
+    if source.type != "int":
+        raise ProgramError(f"{step.id} splits {source.type}; it takes int")
+    if step.splits < 1 or step.every < 0 or step.step < 0 or step.delay < 0:
+        raise ProgramError(f"{step.id}: at least one split, and no negative checkpoint, delay or step")
+    if source.grouped or not isinstance(source.windowing.fn, Global) or source.latest > step.base:
+        raise UnsupportedProgram(
+            f"{step.id} splits after a WindowInto or grouping, or begins at {step.base} before its elements; put it right after a source"
+        )
+    return attrs.evolve(source, type=("kv", "int", "int"))
+
+
+def _check_streaming(program: Program, outputs: Mapping[str, Traits]) -> None:
+    """What only scripts may not have."""
+    if sum(isinstance(source, Script) for source in program.sources) != 1:
+        raise UnsupportedProgram("a streaming program has one Script (M-TS-06); give it several outputs instead")
+    for step in program:
+        match step:
+            case Splittable() if step.delay:
+                raise UnsupportedProgram(f"{step.id} is resumed by a script's clock (M-TS-04); give it no delay")
+            case SideInput() if outputs[step.side].grouped:
+                raise UnsupportedProgram(f"{step.id}: feed the side input of a script without a grouping (A-26)")
+            case Stateful() if step.on_expiration and outputs[step.input].windowing.allowed_lateness:
+                if any(step.id in inputs_of(other) and not isinstance(other, Observe) for other in program):
+                    raise UnsupportedProgram(f"{step.id}: what the expiration of late windows holds is not agreed (M-STATE-18)")
+            case _:
+                pass
 
 
 def _flatten(step: Flatten, sources: list[Traits]) -> Traits:
@@ -190,6 +247,7 @@ def _flatten(step: Flatten, sources: list[Traits]) -> Traits:
         grouped=any(source.grouped for source in sources),
         at_end_of_time=any(source.at_end_of_time for source in sources),
         merged=any(source.merged for source in sources),
+        latest=max(source.latest for source in sources),
     )
 
 
@@ -241,8 +299,8 @@ def _grouping(step: GroupByKey | Combine, source: Traits) -> Traits:
     )
 
 
-def _side_input(step: SideInput, main: Traits, side: Traits) -> Traits:
-    if side.ambiguous or side.many_panes or can_fire_early(side.windowing.trigger):
+def _side_input(step: SideInput, main: Traits, side: Traits, *, streaming: bool) -> Traits:
+    if not streaming and (side.ambiguous or side.many_panes or can_fire_early(side.windowing.trigger)):
         raise UnsupportedProgram(
             f"{step.id}: the side input {step.side} may have several panes (M-SIDE-08); give it the default trigger"
         )
@@ -261,14 +319,16 @@ def _side_input(step: SideInput, main: Traits, side: Traits) -> Traits:
     return attrs.evolve(main, type=("kv", main.type, ("list", side.type[2])))
 
 
-def _stateful(step: Stateful, source: Traits) -> Traits:
+def _stateful(step: Stateful, source: Traits, *, streaming: bool) -> Traits:
     _need_key(step, source.type)
     if source.type[2] != "int":
         raise ProgramError(f"{step.id} is stateful over {source.type}; it takes (k, int)")
     if isinstance(source.windowing.fn, Sessions):
         raise UnsupportedProgram(f"{step.id} keeps state in merging windows (M-STATE-14); window its input otherwise")
-    if source.many_panes:
+    if source.many_panes and not streaming:
         raise UnsupportedProgram(f"{step.id} may get late panes; put no grouping that fires several times before it")
+    if step.time_sorted and streaming and source.windowing.allowed_lateness:
+        raise UnsupportedProgram(f"{step.id} sorts by time with a lateness, where the order is not kept (B-9); allow none")
     kinds = {cell.name: cell.kind for cell in step.cells}
     bad = [kind for kind in kinds.values() if kind not in CELL_KINDS]
     if bad:
@@ -287,13 +347,20 @@ def _stateful(step: Stateful, source: Traits) -> Traits:
 
 
 def _check_ops(step: Stateful, where: str, ops: tuple[Op, ...], kinds: Mapping[str, str]) -> None:
+    domains = {family.name: family.domain for family in step.families}
     for op in ops:
-        if isinstance(op, Add | EmitElement | ClearTimer) and where != "on_element":
+        if isinstance(op, Add | EmitElement | ClearTimer | ClearPart | EmitPart) and where != "on_element":
             raise ProgramError(f"{step.id}: {type(op).__name__} belongs in on_element, not in {where}")
         if isinstance(op, SetTimer) and (where == "on_expiration" or op.after < (0 if where == "on_element" else 1)):
             raise ProgramError(f"{step.id}: a timer is set forward, by an element or (by at least 1) a timer")
+        if isinstance(op, SetTimer | ClearTimer) and op.family not in domains:
+            raise ProgramError(f"{step.id} uses the timer family {op.family!r}, which it does not declare; add a Family")
+        if isinstance(op, SetTimer) and op.hold is not None and (op.hold < 0 or domains[op.family] != "event"):
+            raise ProgramError(f"{step.id}: a hold is not negative, and for event-time timers only")
         cell = getattr(op, "cell", None)
         if cell is not None and cell not in kinds:
             raise ProgramError(f"{step.id} uses the cell {cell!r}, which it does not declare; add a Cell")
+        if type(op) in _OP_KINDS and kinds[str(cell)] not in _OP_KINDS[type(op)]:
+            raise ProgramError(f"{step.id}: {type(op).__name__} is for {', '.join(_OP_KINDS[type(op)])}, not {kinds[str(cell)]}")
         if isinstance(op, WhenSize):
             _check_ops(step, where, op.ops, kinds)

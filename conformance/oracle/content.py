@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 from attrs import frozen
@@ -31,6 +31,7 @@ from conformance.oracle.program import (
     Reshuffle,
     Sessions,
     SideInput,
+    Splittable,
     Step,
     Windowing,
     WindowInto,
@@ -48,6 +49,7 @@ __all__ = [
     "group_items",
     "group_once",
     "match",
+    "matching",
     "output_timestamps",
     "single_panes",
 ]
@@ -69,6 +71,8 @@ class Item:
 
 
 Content = Sequence[Item]
+W = TypeVar("W")
+G = TypeVar("G")
 
 
 def freeze(seen: Iterable[Seen]) -> list[Item]:
@@ -90,6 +94,8 @@ def assemble(step: Step, inputs: Sequence[Content], traits: Mapping[str, Traits]
             }
         case ParDo(name, _, fn, arg):
             return {name: [made for item in inputs[0] for made in _apply(fn, arg, item)]}
+        case Splittable():
+            return {step.id: [made for item in inputs[0] for made in _positions(step, item)]}
         case Partition(name, _, ways):
             return {f"{name}#{way}": [item for item in inputs[0] if _first_int(item.value) % ways == way] for way in range(ways)}
         case Flatten(name):
@@ -116,6 +122,13 @@ def _apply(fn: str, arg: int, item: Item) -> list[Item]:
     shift = arg if fn == SHIFT else 0
     stamps = frozenset(stamp + shift for stamp in item.timestamps)
     return [attrs.evolve(item, value=value, timestamps=stamps) for value in FUNCTIONS[fn].values(item.value, arg)]
+
+
+def _positions(step: Splittable, item: Item) -> list[Item]:
+    """M-SDF-02: each position once, whoever runs it and when; M-SDF-08 unless it says its timestamp."""
+    return [
+        attrs.evolve(item, value=(item.value, at), timestamps=frozenset({step.base + at * step.step})) for at in range(item.value)
+    ]
 
 
 def _rewindow(item: Item, windowing: Windowing) -> list[Item]:
@@ -242,11 +255,16 @@ def _take(content: Content, values: Counter[Any]) -> tuple[Item, ...]:
 
 
 def _assignable(wanted: Sequence[Item], got: Sequence[Item], *, panes: bool) -> bool:
-    """Whether each seen item can stand for a different wanted one: a bipartite matching by augmenting paths."""
+    """Whether each seen item can stand for a different wanted one."""
 
     def fits(want: Item, have: Item) -> bool:
         return have.timestamps <= want.timestamps and (not panes or have.panes <= want.panes)
 
+    return len(wanted) == len(got) and matching(wanted, got, fits)
+
+
+def matching(wanted: Sequence[W], got: Sequence[G], fits: Callable[[W, G], bool]) -> bool:
+    """Whether every one of `got` can be given a different one of `wanted` that fits: a bipartite matching by augmenting paths."""
     owner: dict[int, int] = {}
 
     def place(g: int, tried: set[int]) -> bool:
@@ -259,4 +277,4 @@ def _assignable(wanted: Sequence[Item], got: Sequence[Item], *, panes: bool) -> 
                 return True
         return False
 
-    return len(wanted) == len(got) and all(place(g, set()) for g in range(len(got)))
+    return all(place(g, set()) for g in range(len(got)))

@@ -45,6 +45,8 @@ class Firing:
     pane: Pane
     #: the timestamps of all its elements, those that could not be held too (A-18)
     element_timestamps: tuple[int, ...] = ()
+    #: fired because the window expired, not because its trigger was ready (M-PANE-08)
+    final: bool = False
 
 
 @frozen
@@ -61,6 +63,10 @@ class Choices:
     lenient_expiry: bool = False
     #: the output watermark lags behind, held by other keys and windows, so that no pane is LATE on its account (M-PANE-03)
     lagging_output: bool = False
+    #: hold the watermark at the expiry while a late or a final pane is owed (M-HOLD-06 is a SHOULD)
+    hold_to_expiry: bool = True
+    #: late panes of a grouping upstream come after its watermark has moved and not before (M-HOLD-11)
+    late_panes_after: bool = False
 
 
 @define
@@ -80,6 +86,16 @@ class _Held:
     fired_non_early: bool = False
     closed: bool = False
 
+    def copy(self) -> _Held:
+        return attrs.evolve(
+            self, contents=list(self.contents), element_timestamps=list(self.element_timestamps), stamps=list(self.stamps)
+        )
+
+    def snapshot(self) -> tuple[Any, ...]:
+        contents = tuple(sorted(zip(map(repr, self.contents), self.element_timestamps, strict=True)))
+        stamps = tuple(sorted(self.stamps))
+        return (self.state, contents, self.new, stamps, self.held_to_expiry, self.last_pane, self.fired_non_early, self.closed)
+
 
 @define
 class Grouping:
@@ -92,6 +108,19 @@ class Grouping:
     processing_time: int = 0
     dropped: list[Arrival] = attrs.field(factory=list)
     _held: dict[tuple[Any, Window], _Held] = attrs.field(factory=dict, init=False)
+
+    def copy(self) -> Grouping:
+        """A machine in the same state that goes its own way."""
+        other = Grouping(
+            self.windowing, self.choices, self.watermark, self.output_watermark, self.processing_time, list(self.dropped)
+        )
+        other._held = {place: held.copy() for place, held in self._held.items()}
+        return other
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """What the machine will do depends on this alone; the order of elements in it is no matter."""
+        held = tuple((place, held.snapshot()) for place, held in sorted(self._held.items(), key=lambda entry: repr(entry[0])))
+        return (self.watermark, self.output_watermark, self.processing_time, held)
 
     # ------------------------------------------------------------------------------------------------------------ events
 
@@ -175,7 +204,7 @@ class Grouping:
             held.last_pane = pane
             held.fired_non_early |= timing is not Timing.EARLY
             stamp = self._output_timestamp(held, window)
-            firing = Firing(key, tuple(held.contents), stamp, window, pane, tuple(held.element_timestamps))
+            firing = Firing(key, tuple(held.contents), stamp, window, pane, tuple(held.element_timestamps), final)
         held.new = 0
         held.stamps = []
         held.held_to_expiry = False
@@ -213,15 +242,20 @@ class Grouping:
             return max_timestamp(window)
         return min(held.stamps) if self.windowing.output_time == "earliest" else max(held.stamps)
 
-    def _move_output_watermark(self) -> None:
-        """M-WM-01 with the holds of every window."""
+    def hold(self) -> int:
+        """The least of the holds of every window."""
         holds = [MAX]
         for (_, window), held in self._held.items():
             if held.stamps:
                 holds.append(self._output_timestamp(held, window))
-            if not held.closed and (held.held_to_expiry or self.windowing.closing == "always"):
+            owed = held.held_to_expiry or self.windowing.closing == "always"
+            if not held.closed and owed and self.choices.hold_to_expiry:
                 holds.append(self._expiry(window))
-        self.output_watermark = max(self.output_watermark, min(self.watermark, *holds))
+        return min(holds)
+
+    def _move_output_watermark(self) -> None:
+        """M-WM-01."""
+        self.output_watermark = max(self.output_watermark, min(self.watermark, self.hold()))
 
     # ------------------------------------------------------------------------------------------------------------ merging
 

@@ -17,7 +17,7 @@ from conformance.oracle.trigger import can_finish_early
 from conformance.oracle.windows import end_timestamps, hull, merge
 from conformance.wire.values import IntervalWindow, Window
 
-__all__ = ["judge_grouping"]
+__all__ = ["judge_grouping", "loose_sessions"]
 
 _Groups = dict[tuple[Any, Window], list[Item]]
 
@@ -36,7 +36,7 @@ def judge_grouping(step: GroupByKey | Combine, windowing: Windowing, given: Cont
     for item in got:
         seen_groups[item.value[0], item.window].append(item)
     if isinstance(windowing.fn, Sessions) and (not fires_once(windowing) or any(item.may_be_late for item in given)):
-        return list(_loose_sessions(step, windowing, given, seen_groups))
+        return list(loose_sessions(step, windowing, given, seen_groups))
     groups = group_items(given, windowing)
     findings = [
         finding
@@ -79,7 +79,7 @@ def _stranger(key: Any, window: Window, items: Sequence[Item], groups: _Groups, 
     return Finding("M-TRIG-05", f"the grouping put out {name}, a window that key was never given", wanted, shown)
 
 
-def _loose_sessions(step: GroupByKey | Combine, windowing: Windowing, given: Content, seen: _Groups) -> Iterator[Finding]:
+def loose_sessions(step: GroupByKey | Combine, windowing: Windowing, given: Content, seen: _Groups) -> Iterator[Finding]:
     """Sessions that may fire before they have finished growing: contents and windows, not the number of panes (M-TRIG-44, A-28).
 
     Every window must be the hull of overlapping proto-windows of its key. Without values of a combine to look into, that is

@@ -35,6 +35,7 @@ from conformance.oracle.program import (
     Redistribute,
     Reshuffle,
     SideInput,
+    Splittable,
     Stateful,
     Step,
     WindowInto,
@@ -70,12 +71,14 @@ _RULES: Final[Mapping[str, Sequence[tuple[tuple[type, ...], str]]]] = {
         ((Flatten,), "M-XF-11"),
         ((Reshuffle, Redistribute), "M-XF-12"),
         ((SideInput,), "M-SIDE-06"),
+        ((Splittable,), "M-SDF-02"),
         ((WindowInto,), "M-WIN-20"),
     ),
     "extra": (
         ((Flatten,), "M-XF-11"),
         ((Reshuffle, Redistribute), "M-XF-12"),
         ((SideInput,), "M-SIDE-06"),
+        ((Splittable,), "M-SDF-02"),
         ((WindowInto,), "M-WIN-07"),
     ),
     "window": (((WindowInto,), "M-WIN-18"), ((Reshuffle, Redistribute), "M-XF-12"), ((Flatten,), "M-XF-11")),
@@ -111,13 +114,25 @@ def judge(program: Program, observed: Mapping[str, Sequence[Seen]], *, forgive: 
     unknown = set(observed) - {observer.id for observer in program.observers}
     if unknown:
         raise UnsupportedProgram(f"there are observations of {', '.join(sorted(unknown))}, which the program does not observe")
-    findings = _judge_bounded(analysis, observed) if program.is_bounded else _judge_streaming(analysis, observed)
+    remarks: list[str] = []
+    if program.is_bounded:
+        findings = _judge_bounded(analysis, observed)
+    else:
+        outcome = judge_script(analysis, observed)
+        remarks = outcome.remarks
+        findings = [
+            *(
+                attrs.evolve(_finding(step, program, difference), observer=observer)
+                for step, difference, observer in outcome.differences
+            ),
+            *outcome.findings,
+        ]
     infos = dict.fromkeys(
         info for observer in program.observers for info in _infos(observer, observed.get(observer.id, ()), program)
     )
     wrong = [finding for finding in findings if finding.rule not in forgive]
     forgiven = [f"forgiven: {finding.rule}: {finding.sentence}" for finding in findings if finding.rule in forgive]
-    told = (*infos, *dict.fromkeys(forgiven))
+    told = (*infos, *dict.fromkeys(remarks), *dict.fromkeys(forgiven))
     if not wrong:
         return Verdict(True, infos=told)
     first = wrong[0]
@@ -131,15 +146,6 @@ def _judge_bounded(analysis: Analysis, observed: Mapping[str, Sequence[Seen]]) -
         if not isinstance(step, Observe):
             contents.update(_judge_step(step, analysis, contents, observed, findings))
     return findings
-
-
-def _judge_streaming(analysis: Analysis, observed: Mapping[str, Sequence[Seen]]) -> list[Finding]:
-    findings, differences = judge_script(analysis, observed)
-    of_stateless = [
-        attrs.evolve(_finding(step, analysis.program, difference), observer=observer)
-        for step, difference, observer in differences
-    ]
-    return [*of_stateless, *findings]
 
 
 def _judge_step(
@@ -162,7 +168,7 @@ def _judge_step(
             if isinstance(step, GroupByKey | Combine):
                 wrong = judge_grouping(step, analysis.windowing_of(step.input), given[0], seen)
             elif isinstance(step, Stateful):
-                wrong = judge_stateful(step, given[0], seen)
+                wrong = judge_stateful(step, given[0], seen, analysis.windowing_of(step.input).allowed_lateness)
             else:
                 wrong = [f for f in [_compare(step, analysis, held[name], seen)] if f]
             findings.extend(attrs.evolve(finding, observer=observer) for finding in wrong)

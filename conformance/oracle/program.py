@@ -1,8 +1,8 @@
 """Programs as data: the language in which generated tests speak.
 
 A `Program` is a tuple of steps in an order in which every step comes after its inputs. Each step has an `id`, which also
-names its output; a `Partition` with id `p` has the outputs `p#0`, `p#1`, and so on. Sources have no input. An `Observe` has
-no output: its id is the name of the observer whose elements are given to the oracle.
+names its output; a `Partition` with id `p`, or a `Script` with several outputs, has `p#0`, `p#1`, and so on. Sources have no
+input. An `Observe` has no output: its id is the name of the observer whose elements are given to the oracle.
 
 Nothing here decides an outcome. Types and windowing of every output are worked out in `oracle.analysis`, the meaning of the named
 functions is the table in `oracle.functions`.
@@ -20,6 +20,42 @@ import attrs
 from attrs import frozen
 
 from conformance.oracle.errors import ProgramError
+from conformance.oracle.ops import (
+    Add,
+    Cell,
+    Clear,
+    ClearPart,
+    ClearTimer,
+    Emit,
+    EmitElement,
+    EmitKeys,
+    EmitPart,
+    Family,
+    Op,
+    SetTimer,
+    WhenSize,
+)
+from conformance.oracle.windowing import (
+    AfterAll,
+    AfterAny,
+    AfterCount,
+    AfterEach,
+    AfterEndOfWindow,
+    AfterProcessingTime,
+    AfterSynchronizedProcessingTime,
+    Always,
+    DefaultTrigger,
+    Fixed,
+    Global,
+    Never,
+    OrFinally,
+    Repeat,
+    Sessions,
+    Sliding,
+    Trigger,
+    WindowFn,
+    Windowing,
+)
 
 __all__ = [
     "Add",
@@ -37,13 +73,17 @@ __all__ = [
     "Bounded",
     "Cell",
     "Clear",
+    "ClearPart",
     "ClearTimer",
     "Combine",
     "DefaultTrigger",
     "Element",
     "Emit",
     "EmitElement",
+    "EmitKeys",
+    "EmitPart",
     "Event",
+    "Family",
     "Fixed",
     "Flatten",
     "Global",
@@ -63,6 +103,7 @@ __all__ = [
     "SetTimer",
     "SideInput",
     "Sliding",
+    "Splittable",
     "Stateful",
     "Step",
     "Trigger",
@@ -84,153 +125,6 @@ Value = Any
 Type = Any
 
 
-# ------------------------------------------------------------------------------------------------------------------- windowing
-
-
-@frozen
-class Global:
-    """Every element in the global window (M-WIN-01)."""
-
-
-@frozen
-class Fixed:
-    """Windows [offset + k*size, offset + (k+1)*size) (M-WIN-02)."""
-
-    size: int
-    offset: int = 0
-
-
-@frozen
-class Sliding:
-    """Windows of `size` starting every `period`; an element may be in several, or in none (M-WIN-06)."""
-
-    size: int
-    period: int
-    offset: int = 0
-
-
-@frozen
-class Sessions:
-    """Windows [ts, ts+gap) that merge, per key, where they overlap (M-WIN-08)."""
-
-    gap: int
-
-
-WindowFn = Global | Fixed | Sliding | Sessions
-
-
-@frozen
-class DefaultTrigger:
-    """At the end of the window, and again for late data (M-TRIG-10)."""
-
-
-@frozen
-class Never:
-    """Only the final pane (M-TRIG-11)."""
-
-
-@frozen
-class Always:
-    """At any time (M-TRIG-12)."""
-
-
-@frozen
-class AfterCount:
-    """Once `n` elements are there (M-TRIG-13)."""
-
-    n: int
-
-
-@frozen
-class AfterEndOfWindow:
-    """At the end of the window; repeatedly `early` before and `late` after it, where given (M-TRIG-14..17)."""
-
-    early: Trigger | None = None
-    late: Trigger | None = None
-
-
-@frozen
-class AfterProcessingTime:
-    """`delay` ms of processing time after the first element (M-TRIG-18)."""
-
-    delay: int = 0
-
-
-@frozen
-class AfterSynchronizedProcessingTime:
-    """What AfterProcessingTime continues as; any time with data (M-TRIG-22)."""
-
-
-@frozen
-class AfterAll:
-    """When every part is ready (M-TRIG-23)."""
-
-    parts: tuple[Trigger, ...]
-
-
-@frozen
-class AfterAny:
-    """When one part is ready (M-TRIG-24)."""
-
-    parts: tuple[Trigger, ...]
-
-
-@frozen
-class AfterEach:
-    """The parts one after the other, one firing each (M-TRIG-25)."""
-
-    parts: tuple[Trigger, ...]
-
-
-@frozen
-class OrFinally:
-    """`main` until `until` fires (M-TRIG-26)."""
-
-    main: Trigger
-    until: Trigger
-
-
-@frozen
-class Repeat:
-    """`sub` again and again (M-TRIG-27)."""
-
-    sub: Trigger
-
-
-Trigger = (
-    DefaultTrigger
-    | Never
-    | Always
-    | AfterCount
-    | AfterEndOfWindow
-    | AfterProcessingTime
-    | AfterSynchronizedProcessingTime
-    | AfterAll
-    | AfterAny
-    | AfterEach
-    | OrFinally
-    | Repeat
-)
-
-
-@frozen
-class Windowing:
-    """A windowing strategy (M-WIN-11). The defaults are those of Java (M-PANE-16)."""
-
-    fn: WindowFn = Global()
-    trigger: Trigger = DefaultTrigger()
-    #: "discarding" or "accumulating"
-    accumulation: str = "discarding"
-    #: milliseconds
-    allowed_lateness: int = 0
-    #: "if_nonempty" or "always": the final pane without new data
-    closing: str = "if_nonempty"
-    #: "if_nonempty" or "always": the ON_TIME pane without new data
-    on_time: str = "always"
-    #: "end_of_window", "earliest" or "latest"
-    output_time: str = "end_of_window"
-
-
 # ------------------------------------------------------------------------------------------------------------------- sources
 
 
@@ -242,16 +136,18 @@ class Element:
 
 @frozen
 class AddElements:
-    """The elements become available, in any bundles."""
+    """The elements become available, in any bundles; `output` names the source's output if it has several."""
 
     elements: tuple[Element, ...]
+    output: int = 0
 
 
 @frozen
 class AdvanceWatermark:
-    """The source's watermark moves to `to`."""
+    """The watermark of the source, or of that output of it, moves to `to`."""
 
     to: int
+    output: int = 0
 
 
 @frozen
@@ -276,11 +172,12 @@ class Bounded:
 @frozen
 class Script:
     """A streaming source as TestStream is one: each event takes effect when the pipeline is quiet (M-TS-01); in the end all
-    is at MAX."""
+    is at MAX. With `ways` above 1 it has the outputs `id#0`, `id#1`, each with a watermark of its own (M-TS-02)."""
 
     id: str
     events: tuple[Event, ...]
     type: Type = "int"
+    ways: int = 1
 
 
 # ------------------------------------------------------------------------------------------------------------------- steps
@@ -365,81 +262,26 @@ class SideInput:
 
 
 @frozen
+class Splittable:
+    """A splittable ParDo: n to (n, 0), (n, 1) … (n, n-1), the position p at `base + p * step`, which is also the watermark that it
+    reports (M-SDF-07). The positions come in `splits` initial parts; after every `every` of them (0: never) it checkpoints itself
+    and asks to be resumed in `delay` ms. Nothing of this changes what comes out (M-SDF-02). Negative n count as 0."""
+
+    id: str
+    input: str
+    splits: int = 1
+    every: int = 0
+    delay: int = 0
+    base: int = 0
+    step: int = 1
+
+
+@frozen
 class Observe:
     """An observer: what it sees, exploded to one window an element, is judged under this id."""
 
     id: str
     input: str
-
-
-# ------------------------------------------------------------------------------------------------------------------- state
-
-
-@frozen
-class Cell:
-    """A cell of user state. Kinds: "bag", "value", "combining" (sum), "set", "multimap" (map key = element modulo 3),
-    "ordered_list" (sort key = element's timestamp)."""
-
-    name: str
-    kind: str = "bag"
-
-
-@frozen
-class Add:
-    """Put the element's value into the cell: append, overwrite, add up, insert, as its kind has it. Elements only."""
-
-    cell: str
-
-
-@frozen
-class Clear:
-    cell: str
-
-
-@frozen
-class Emit:
-    """Output (key, (label, contents of the cell)), contents as `oracle.stateful` lays them out; in `on_timer` label is
-    "label:tag"."""
-
-    cell: str
-    label: str
-
-
-@frozen
-class EmitElement:
-    """Output (key, (label, [(0, (0, value))])) of the element being processed. Elements only."""
-
-    label: str
-
-
-@frozen
-class SetTimer:
-    """Set the event-time timer `tag` to `min(ts + after, max(window))`, ts being that of the element or timer. A timer's
-    callback may set its own tag only, later than itself or it is not set at all: what a queued timer does when recalled is
-    disputed (A-21)."""
-
-    tag: str
-    after: int
-
-
-@frozen
-class ClearTimer:
-    """Clear the timer `tag`. Elements only (A-21)."""
-
-    tag: str
-
-
-@frozen
-class WhenSize:
-    """Do `ops` if the cell holds at least `at_least` and at most `at_most` entries now."""
-
-    cell: str
-    ops: tuple[Op, ...]
-    at_least: int = 0
-    at_most: int = 1_000_000
-
-
-Op = Add | Clear | Emit | EmitElement | SetTimer | ClearTimer | WhenSize
 
 
 @frozen
@@ -455,6 +297,7 @@ class Stateful:
     on_expiration: tuple[Op, ...] = ()
     #: RequiresTimeSortedInput (M-STATE-16)
     time_sorted: bool = False
+    families: tuple[Family, ...] = (Family("timers"),)
 
 
 Step = (
@@ -470,6 +313,7 @@ Step = (
     | Redistribute
     | SideInput
     | Stateful
+    | Splittable
     | Observe
 )
 
@@ -533,6 +377,8 @@ def outputs_of(step: Step) -> tuple[str, ...]:
             return ()
         case Partition():
             return tuple(f"{step.id}#{way}" for way in range(step.ways))
+        case Script() if step.ways > 1:
+            return tuple(f"{step.id}#{way}" for way in range(step.ways))
         case _:
             return (step.id,)
 
@@ -542,7 +388,7 @@ def outputs_of(step: Step) -> tuple[str, ...]:
 _CLASSES: Final[Mapping[str, type]] = {
     cls.__name__: cls
     for cls in (
-        *(Program, Element, Windowing, Cell),
+        *(Program, Element, Windowing, Cell, Family),
         *Step.__args__,
         *WindowFn.__args__,
         *Trigger.__args__,

@@ -15,9 +15,6 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from conformance.oracle.functions import COMBINERS
 from conformance.oracle.program import (
     Add,
-    AddElements,
-    AdvanceProcessingTime,
-    AdvanceWatermark,
     AfterAll,
     AfterAny,
     AfterCount,
@@ -29,13 +26,16 @@ from conformance.oracle.program import (
     Bounded,
     Cell,
     Clear,
+    ClearPart,
     ClearTimer,
     Combine,
     DefaultTrigger,
     Element,
     Emit,
     EmitElement,
-    Event,
+    EmitKeys,
+    EmitPart,
+    Family,
     Fixed,
     Flatten,
     Global,
@@ -50,27 +50,30 @@ from conformance.oracle.program import (
     Redistribute,
     Repeat,
     Reshuffle,
-    Script,
     Sessions,
     SetTimer,
     SideInput,
     Sliding,
+    Splittable,
     Stateful,
     Step,
     Trigger,
     WhenSize,
-    WindowFn,
     Windowing,
     WindowInto,
 )
 
 __all__ = [
+    "Builder",
     "elements",
+    "grouping",
     "grouping_programs",
+    "keyed",
     "programs",
     "regrouping_programs",
-    "script_programs",
     "side_input_programs",
+    "splittable_programs",
+    "state_ops",
     "stateful_programs",
     "stateless_programs",
     "triggered_programs",
@@ -79,7 +82,7 @@ __all__ = [
 ]
 
 
-class _Builder:
+class Builder:
     """Steps in order, with ids of their own."""
 
     def __init__(self) -> None:
@@ -161,7 +164,7 @@ def _windowings(draw: DrawFn, *, merging: bool = True, once: bool = True) -> Win
     )
 
 
-def _source(draw: DrawFn, build: _Builder, most: int = 6, least: int = 0) -> str:
+def _source(draw: DrawFn, build: Builder, most: int = 6, least: int = 0) -> str:
     return build.add(Bounded(build.name("s"), draw(elements(most, least), label="elements")))
 
 
@@ -176,7 +179,7 @@ _INT_FUNCTIONS = [
 ]
 
 
-def _reshape(draw: DrawFn, build: _Builder, source: str, *, most: int = 3) -> str:
+def _reshape(draw: DrawFn, build: Builder, source: str, *, most: int = 3) -> str:
     """A few steps over ints that keep their type: maps, redistribution, flattening, partitions."""
     for _ in range(draw(st.integers(0, most), label="steps")):
         match draw(
@@ -198,7 +201,7 @@ def _reshape(draw: DrawFn, build: _Builder, source: str, *, most: int = 3) -> st
     return source
 
 
-def _keyed(draw: DrawFn, build: _Builder, source: str) -> str:
+def keyed(draw: DrawFn, build: Builder, source: str) -> str:
     """(k, int) of ints, with keys that are ints, strings, bytes or pairs."""
     keyed = build.par_do(source, "key_mod", draw(st.sampled_from([1, 2, 3]), label="keys"))
     match draw(st.sampled_from(["int", "str", "bytes", "kv"]), label="key type"):
@@ -212,7 +215,7 @@ def _keyed(draw: DrawFn, build: _Builder, source: str) -> str:
             return build.par_do(build.par_do(spelled, "key_constant", 7), "swap")
 
 
-def _grouping(draw: DrawFn, build: _Builder, source: str) -> str:
+def grouping(draw: DrawFn, build: Builder, source: str) -> str:
     if draw(st.booleans(), label="combine"):
         return build.add(Combine(build.name("c"), source, draw(st.sampled_from(sorted(COMBINERS)), label="combiner")))
     return build.add(GroupByKey(build.name("g"), source))
@@ -221,7 +224,7 @@ def _grouping(draw: DrawFn, build: _Builder, source: str) -> str:
 @st.composite
 def stateless_programs(draw: DrawFn) -> Program:
     """Maps, filters, flattening, redistribution and windowing, observed."""
-    build = _Builder()
+    build = Builder()
     source = _source(draw, build)
     if draw(st.booleans(), label="shift"):
         source = build.par_do(source, "shift_timestamp", 7)
@@ -239,10 +242,10 @@ def stateless_programs(draw: DrawFn) -> Program:
 @st.composite
 def grouping_programs(draw: DrawFn) -> Program:
     """A grouping with the default trigger over any windowing, and what may follow it."""
-    build = _Builder()
+    build = Builder()
     source = _reshape(draw, build, _source(draw, build, least=1), most=2)
     source = build.add(WindowInto(build.name("w"), source, draw(_windowings(), label="windowing")))
-    grouped = _grouping(draw, build, _keyed(draw, build, source))
+    grouped = grouping(draw, build, keyed(draw, build, source))
     build.observe(grouped)
     if draw(st.booleans(), label="reshuffle"):
         build.observe(build.add(Reshuffle(build.name("r"), grouped)))
@@ -252,11 +255,11 @@ def grouping_programs(draw: DrawFn) -> Program:
 @st.composite
 def triggered_programs(draw: DrawFn) -> Program:
     """A grouping with any trigger: the panes are judged."""
-    build = _Builder()
+    build = Builder()
     source = _source(draw, build, most=6, least=1)
     source = build.add(WindowInto(build.name("w"), source, draw(_windowings(once=False), label="windowing")))
     keyed = build.par_do(source, "key_mod", draw(st.sampled_from([1, 2]), label="keys"))
-    grouped = _grouping(draw, build, keyed)
+    grouped = grouping(draw, build, keyed)
     build.observe(grouped)
     if draw(st.booleans(), label="reshuffle"):
         build.observe(build.add(Reshuffle(build.name("r"), grouped)))
@@ -266,7 +269,7 @@ def triggered_programs(draw: DrawFn) -> Program:
 @st.composite
 def regrouping_programs(draw: DrawFn) -> Program:
     """Group, take apart, window anew, group again (M-WIN-18)."""
-    build = _Builder()
+    build = Builder()
     source = _source(draw, build, least=1)
     first = draw(_windowings(), label="first windowing")
     if isinstance(first.fn, Global):
@@ -278,14 +281,14 @@ def regrouping_programs(draw: DrawFn) -> Program:
         build.observe(grouped)
     apart = build.par_do(grouped, draw(st.sampled_from(["ungroup", "group_size", "group_sum"]), label="function"))
     again = build.add(WindowInto(build.name("w"), apart, draw(_windowings(), label="second windowing")))
-    build.observe(_grouping(draw, build, again))
+    build.observe(grouping(draw, build, again))
     return build.program()
 
 
 @st.composite
 def side_input_programs(draw: DrawFn) -> Program:
     """A main input that looks at a side input in the mapped window (M-WIN-21)."""
-    build = _Builder()
+    build = Builder()
     side_fn = draw(window_fns(merging=False).filter(lambda fn: fn != Sliding(5, 10)), label="side window_fn")
     main_fn = draw(window_fns(), label="main window_fn")
     if not isinstance(side_fn, Global) and isinstance(main_fn, Global):
@@ -299,106 +302,116 @@ def side_input_programs(draw: DrawFn) -> Program:
     return build.program()
 
 
-def _element_ops(draw: DrawFn, kind: str, *, timers: bool) -> Sequence[Op]:
-    """A callback for elements: put the element in, and read, clear, echo or set timers around it."""
-    choices: list[list[Op]] = [
-        [Add("c")],
-        [Add("c"), Emit("c", "after")],
-        [Emit("c", "before"), Add("c")],
-        [Add("c"), WhenSize("c", (Emit("c", "full"), Clear("c")), at_least=2)],
-        [EmitElement("echo"), Add("c")],
-        [Clear("c"), Add("c"), Emit("c", "after")],
+def _ops_on(cell: str, kind: str) -> list[tuple[Op, ...]]:
+    """What an element may do to a cell of this kind, the plainest first."""
+    ways: list[tuple[Op, ...]] = [
+        (Add(cell),),
+        (Add(cell), Emit(cell, "after")),
+        (Emit(cell, "before"), Add(cell)),
+        (Add(cell), WhenSize(cell, (Emit(cell, "full"), Clear(cell)), at_least=2)),
+        (EmitElement("echo"), Add(cell)),
+        (Clear(cell), Add(cell), Emit(cell, "after")),
+        (Emit(cell, "before"), Clear(cell)),
     ]
-    ops: list[Op] = list(draw(st.sampled_from(choices), label=f"element ops on a {kind}"))
-    if timers:
-        ops.append(SetTimer(draw(st.sampled_from(["t", "u"]), label="tag"), draw(st.sampled_from([0, 3, 20]), label="after")))
-        if draw(st.booleans(), label="clear timer"):
-            ops.insert(0, ClearTimer("t"))
-        if draw(st.booleans(), label="second timer"):
-            ops.append(SetTimer("u", 2))
+    if kind in ("set", "map", "multimap", "ordered_list"):
+        ways += [
+            (Add(cell), EmitPart(cell, "part")),
+            (EmitPart(cell, "part"), ClearPart(cell), Add(cell), Emit(cell, "after")),
+            (WhenSize(cell, (ClearPart(cell), Emit(cell, "left")), at_least=2), Add(cell)),
+        ]
+    if kind in ("map", "multimap"):
+        ways.append((Add(cell), EmitKeys(cell, "keys")))
+    return ways
+
+
+def _timer_ops(draw: DrawFn, families: Sequence[Family]) -> list[Op]:
+    """Timers that an element sets, overwrites or clears."""
+    ops: list[Op] = []
+    for _ in range(draw(st.integers(1, 3), label="timer ops")):
+        family = draw(st.sampled_from(list(families)), label="family")
+        tag = draw(st.sampled_from(["t", "u"]), label="tag")
+        if family.domain == "processing":
+            after = draw(st.sampled_from([5_000, 30_000]), label="after")
+            clocked: list[Op] = [SetTimer(tag, after, family.name), ClearTimer(tag, family.name)]
+            ops.append(draw(st.sampled_from(clocked), label="op"))
+            continue
+        made: list[Op] = [
+            SetTimer(tag, draw(st.sampled_from([0, 3, 20]), label="after"), family.name),
+            SetTimer(tag, 4, family.name, hold=draw(st.sampled_from([0, 2]), label="hold")),
+            SetTimer(tag, 100, family.name, hold=1, until="expiry"),
+            ClearTimer(tag, family.name),
+        ]
+        ops.append(draw(st.sampled_from(made), label="op"))
     return ops
 
 
 @st.composite
-def stateful_programs(draw: DrawFn) -> Program:
-    """One cell of some kind, read and written by elements, timers and expiration; few elements for each key and window."""
-    build = _Builder()
-    source = _source(draw, build, most=4, least=1)
-    fn = draw(window_fns(merging=False), label="window_fn")
-    source = build.add(WindowInto(build.name("w"), source, Windowing(fn)))
-    keyed = build.par_do(source, "key_mod", draw(st.sampled_from([1, 2]), label="keys"))
-    kind = draw(st.sampled_from(["bag", "value", "combining", "set", "multimap", "ordered_list"]), label="kind")
-    timers = draw(st.booleans(), label="timers")
+def state_ops(draw: DrawFn, *, processing: bool) -> Stateful:
+    """A stateful ParDo of `input` "" and `id` "": one or two cells of any kinds, read and written by elements, timers and expiration."""
+    kinds = ["bag", "value", "combining", "set", "map", "multimap", "ordered_list"]
+    cells = [Cell("c", draw(st.sampled_from(kinds), label="kind"))]
+    if draw(st.booleans(), label="second cell"):
+        cells.append(Cell("d", draw(st.sampled_from(kinds), label="second kind")))
+    on_element = [
+        op for cell in cells for op in draw(st.sampled_from(_ops_on(cell.name, cell.kind)), label=f"ops on a {cell.kind}")
+    ]
+    families: tuple[Family, ...] = (Family("timers"),)
     on_timer: tuple[Op, ...] = ()
-    if timers:
+    if draw(st.booleans(), label="timers"):
+        if draw(st.booleans(), label="second family"):
+            families = (*families, Family("others", "processing" if processing else "event"))
+        timers = _timer_ops(draw, families)
+        on_element = [*timers, *on_element] if draw(st.booleans(), label="timers first") else [*on_element, *timers]
+        again = [
+            SetTimer(tag, 4 if family.domain == "event" else 5_000, family.name) for family in families for tag in ("t", "u")
+        ]
         choices: list[tuple[Op, ...]] = [
             (Emit("c", "timer"),),
             (Emit("c", "timer"), Clear("c")),
-            (Emit("c", "timer"), WhenSize("c", (SetTimer("t", 4),), at_least=1), Clear("c")),
+            (Emit("c", "timer"), WhenSize("c", tuple(again), at_least=1), Clear("c")),
         ]
-        on_timer = draw(st.sampled_from(choices), label="timer ops")
-    stateful = Stateful(
-        build.name("d"),
-        keyed,
-        (Cell("c", kind),),
-        tuple(_element_ops(draw, kind, timers=timers)),
-        on_timer,
-        (Emit("c", "end"),) if draw(st.booleans(), label="expiration") else (),
-        draw(st.booleans(), label="time sorted"),
-    )
+        on_timer = draw(st.sampled_from(choices), label="ops on a timer")
+    expiration = (Emit("c", "end"),) if draw(st.booleans(), label="expiration") else ()
+    return Stateful("", "", tuple(cells), tuple(on_element), on_timer, expiration, families=families)
+
+
+@st.composite
+def stateful_programs(draw: DrawFn) -> Program:
+    """Cells of any kind, timers and expiration; few elements for each key and window."""
+    build = Builder()
+    source = _source(draw, build, most=4, least=1)
+    fn = draw(window_fns(merging=False), label="window_fn")
+    source = build.add(WindowInto(build.name("w"), source, Windowing(fn)))
+    keyed_by = build.par_do(source, "key_mod", draw(st.sampled_from([1, 2]), label="keys"))
+    stateful = draw(state_ops(processing=False), label="stateful")
+    stateful = attrs.evolve(stateful, id=build.name("d"), input=keyed_by, time_sorted=draw(st.booleans(), label="time sorted"))
     build.observe(build.add(stateful))
     return build.program()
 
 
-def _script_triggers() -> SearchStrategy[Trigger]:
-    """Triggers whose firings a script determines: no clock at its target on arrival (A-2), none that may fire at any time (A-16)."""
-    once: SearchStrategy[Trigger] = st.one_of(st.integers(1, 3).map(AfterCount), st.just(AfterProcessingTime(1000)))
-    pair = st.tuples(once, once)
-    composite: SearchStrategy[Trigger] = st.one_of(once, pair.map(AfterAll), pair.map(AfterAny), pair.map(AfterEach))
-    repeated = composite.map(Repeat)
-    return st.one_of(
-        st.just(DefaultTrigger()),
-        repeated,
-        st.builds(AfterEndOfWindow, st.none() | once, st.none() | once),
-        st.just(Never()),
-        composite,
-        st.builds(OrFinally, repeated, once),
-    )
-
-
 @st.composite
-def script_programs(draw: DrawFn) -> Program:
-    """A script of elements, watermarks and processing time into one grouping. Sessions have the default trigger (M-TRIG-44) and a
-    lateness beyond the script (A-29)."""
-    fns: list[WindowFn] = [Fixed(10), Sliding(10, 5), Global(), Sessions(10)]
-    windowing = Windowing(
-        draw(st.sampled_from(fns), label="window_fn"),
-        draw(_script_triggers(), label="trigger"),
-        draw(st.sampled_from(["discarding", "accumulating"]), label="accumulation"),
-        draw(st.sampled_from([0, 5, 20]), label="allowed_lateness"),
-        draw(st.sampled_from(["if_nonempty", "always"]), label="closing"),
-        draw(st.sampled_from(["always", "if_nonempty"]), label="on_time"),
-        draw(st.sampled_from(["end_of_window", "earliest", "latest"]), label="output_time"),
+def splittable_programs(draw: DrawFn) -> Program:
+    """Positions of a splittable ParDo, split, checkpointed and resumed, and groupings that its watermark must not make late."""
+    build = Builder()
+    numbers = draw(st.lists(st.integers(0, 6), min_size=1, max_size=3), label="numbers")
+    source = build.add(Bounded(build.name("s"), tuple(Element(number, -9) for number in numbers)))
+    base = draw(st.sampled_from([0, 7, -9]), label="base")
+    made = build.add(
+        Splittable(
+            build.name("x"),
+            source,
+            draw(st.integers(1, 3), label="splits"),
+            draw(st.integers(0, 3), label="every"),
+            draw(st.sampled_from([0, 0, 0, 5]), label="delay"),
+            base,
+            draw(st.sampled_from([1, 4, 0]), label="step"),
+        )
     )
-    if isinstance(windowing.fn, Sessions):
-        windowing = attrs.evolve(windowing, trigger=DefaultTrigger(), allowed_lateness=1000)
-    element = st.builds(Element, st.integers(0, 9), st.integers(0, 19))
-    events: list[Event] = []
-    watermark = -1
-    for _ in range(draw(st.integers(1, 7), label="events")):
-        match draw(st.sampled_from(["elements", "watermark", "clock"]), label="event"):
-            case "elements":
-                events.append(AddElements(tuple(draw(st.lists(element, min_size=1, max_size=2), label="elements"))))
-            case "watermark":
-                watermark += draw(st.integers(1, 15), label="watermark")
-                events.append(AdvanceWatermark(watermark))
-            case _:
-                events.append(AdvanceProcessingTime(5000))
-    build = _Builder()
-    source = build.add(Script(build.name("s"), tuple(events)))
-    source = build.add(WindowInto(build.name("w"), source, windowing))
-    keyed = build.par_do(source, "key_mod", draw(st.sampled_from([1, 2]), label="keys"))
-    build.observe(_grouping(draw, build, keyed))
+    build.observe(made)
+    if draw(st.booleans(), label="group"):
+        windowing = attrs.evolve(draw(_windowings(), label="windowing"), allowed_lateness=0)
+        windowed = build.add(WindowInto(build.name("w"), made, windowing))
+        build.observe(grouping(draw, build, windowed))
     return build.program()
 
 
@@ -411,4 +424,5 @@ def programs() -> SearchStrategy[Program]:
         triggered_programs(),
         side_input_programs(),
         stateful_programs(),
+        splittable_programs(),
     )

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conformance.oracle import Program, judge
+from conformance.oracle import script_strategies as script_families
 from conformance.oracle import strategies as families
 from conformance.oracle.analysis import analyse
 from tests.oracle.naive import execute, execute_script
@@ -50,7 +51,7 @@ def test_drawn_programs_are_within_what_the_oracle_judges(program: Program) -> N
 
 
 @QUICK
-@given(families.script_programs(), st.integers(0, 2**32))
+@given(script_families.script_programs(), st.integers(0, 2**32))
 def test_every_legal_outcome_of_a_script_is_accepted(program: Program, seed: int) -> None:
     seen = execute_script(program, random.Random(seed))
     verdict = judge(program, seen)
@@ -58,7 +59,7 @@ def test_every_legal_outcome_of_a_script_is_accepted(program: Program, seed: int
 
 
 @QUICK
-@given(families.script_programs(), st.integers(0, 2**32))
+@given(script_families.script_programs(), st.integers(0, 2**32))
 def test_a_script_whose_pane_is_told_twice_is_rejected(program: Program, seed: int) -> None:
     seen = execute_script(program, random.Random(seed))
     (observer, panes) = next(iter(seen.items()))

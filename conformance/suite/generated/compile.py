@@ -5,7 +5,7 @@ Functions are named `program_…`; what they do is written in `conformance.suite
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from conformance.oracle import program as language
 from conformance.oracle.analysis import Analysis, analyse
@@ -14,6 +14,7 @@ from conformance.oracle.observed import Seen
 from conformance.pipeline import Fn, PCollection, Program, coders, state, teststream, triggers, windowing
 from conformance.pipeline.coders import CoderSpec
 from conformance.pipeline.state import StateCell
+from conformance.suite.outcomes import NotExercised
 from conformance.suite.run import Run
 from conformance.suite.scripting import TESTSTREAM, play
 from conformance.wire.api import pipeline_pb2 as pb
@@ -89,9 +90,13 @@ CELLS: dict[str, StateCell] = {
     "value": state.value(coders.VARINT),
     "combining": state.combining(Fn("program_combine_sum"), coders.VARINT),
     "set": state.set_(coders.VARINT),
+    "map": state.map_(coders.VARINT, coders.VARINT),
     "multimap": state.multimap(coders.VARINT, coders.VARINT),
     "ordered_list": state.ordered_list(coders.VARINT),
 }
+
+
+DOMAINS: dict[str, Literal["event", "processing"]] = {"event": "event", "processing": "processing"}
 
 
 def compile_program(program: language.Program, into: Program, source: str = TESTSTREAM) -> Analysis:
@@ -114,8 +119,18 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
         case language.Bounded(id_, elements, type_):
             values = [element.value for element in elements]
             made[id_] = into.create(values, coder_of(type_), [element.timestamp for element in elements], name=id_)
-        case language.Script(id_, events, type_):
+        case language.Script(id_, events, type_, 1):
             made[id_] = play(player, into, [_event(event) for event in events], coder_of(type_), name=id_)
+        case language.Script(id_, events, type_, ways):
+            if player != TESTSTREAM:
+                raise NotExercised("only a TestStream has several outputs with watermarks of their own, and the runner declines it")
+            tags = [str(way) for way in range(ways)]
+            streams = into.test_stream(
+                [_event(event, tagged=True) for event in events] + [teststream.to_infinity(tag) for tag in tags],
+                dict.fromkeys(tags, coder_of(type_)),
+                name=id_,
+            )
+            made.update({f"{id_}#{tag}": streams[tag] for tag in tags})
         case language.ParDo(id_, source, fn, arg):
             made[id_] = made[source].par_do(Fn("program_map", fn=fn, arg=arg), result(), name=id_)
         case language.Partition(id_, source, ways):
@@ -140,20 +155,23 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
         case language.SideInput(id_, source, side, view):
             sides = {"side": made[side].as_iterable() if view == "iterable" else made[side].as_multimap()}
             made[id_] = made[source].par_do(Fn("program_side_input", view=view), result(), side_inputs=sides, name=id_)
+        case language.Splittable(id_, source, splits, every, delay, base, spacing):
+            positions = Fn("program_positions", splits=splits, every=every, delay=delay, base=base, step=spacing)
+            made[id_] = made[source].par_do(positions, result(), name=id_, restriction_coder=coders.OFFSET_RANGE)
         case language.Stateful():
-            made[step.id] = _stateful(step, made[step.input], result())
+            made[step.id] = _stateful(step, made[step.input], result(), analysis.windowing_of(step.input).allowed_lateness)
         case language.Observe(id_, source):
             made[source].observe(id_)
         case _:
             raise NotImplementedError(f"{type(step).__name__} is not compiled yet")
 
 
-def _event(event: language.Event) -> teststream.Event:
+def _event(event: language.Event, *, tagged: bool = False) -> teststream.Event:
     match event:
-        case language.AddElements(elements):
-            return teststream.Elements([(element.value, element.timestamp) for element in elements])
-        case language.AdvanceWatermark(to):
-            return teststream.Watermark(to)
+        case language.AddElements(elements, output):
+            return teststream.Elements([(e.value, e.timestamp) for e in elements], tag=str(output) if tagged else "")
+        case language.AdvanceWatermark(to, output):
+            return teststream.Watermark(to, tag=str(output) if tagged else "")
         case language.AdvanceProcessingTime(by):
             return teststream.ProcessingTime(by)
 
@@ -164,20 +182,22 @@ def _ops(ops: tuple[language.Op, ...]) -> list[dict[str, Any]]:
     return data
 
 
-def _stateful(step: language.Stateful, source: PCollection, coder: CoderSpec) -> PCollection:
+def _stateful(step: language.Stateful, source: PCollection, coder: CoderSpec, lateness: int) -> PCollection:
     fn = Fn(
         "program_stateful",
         cells={cell.name: cell.kind for cell in step.cells},
         on_element=_ops(step.on_element),
         on_timer=_ops(step.on_timer),
         on_expiration=_ops(step.on_expiration),
+        domains={family.name: family.domain for family in step.families},
+        lateness=lateness,
     )
     return source.par_do(
         fn,
         coder,
         name=step.id,
         state={cell.name: CELLS[cell.kind] for cell in step.cells},
-        timers={"timers": "event"} if step.on_timer else {},
+        timers={family.name: DOMAINS[family.domain] for family in step.families} if step.on_timer else {},
         requires_time_sorted_input=step.time_sorted,
         on_window_expiration="expiration" if step.on_expiration else None,
     )

@@ -12,6 +12,9 @@ from typing import Any
 from conformance.harness.api import CombineFn, DoFn
 from conformance.harness.context import Context
 from conformance.harness.functions import combine_fn, dofn
+from conformance.harness.functions.sdfs import Range
+from conformance.wire import timestamps
+from conformance.wire.values import WindowedValue
 
 __all__ = ["MAPS"]
 
@@ -76,6 +79,17 @@ class ProgramSideInput(DoFn):
         side = ctx.side("side")
         values = side.values() if self.view == "iterable" else side.get(ctx.value[0])
         return [(ctx.value, list(values))]
+
+
+@dofn("program_positions")
+class ProgramPositions(Range):
+    """A splittable function: n to (n, 0) … (n, n-1), at `base` + position * `step`, reported as watermark; none for a negative n."""
+
+    def __init__(self, splits: int, every: int, delay: int, base: int, step: int) -> None:
+        super().__init__(splits=splits, every=every, delay=delay, base=base, step=step, estimator=True)
+
+    def initial_restriction(self, element: WindowedValue, ctx: Context) -> tuple[tuple[int, int], int]:
+        return (0, max(0, element.value)), timestamps.MIN
 
 
 class _Fold(CombineFn):
@@ -163,49 +177,61 @@ class ProgramStateful(DoFn):
         on_element: list[dict[str, Any]],
         on_timer: list[dict[str, Any]],
         on_expiration: list[dict[str, Any]],
+        domains: dict[str, str],
+        lateness: int,
     ) -> None:
-        self.kinds = cells
+        self.kinds, self.domains, self.lateness = cells, domains, lateness
         self.on_element, self.on_timer_ops, self.on_expiration = on_element, on_timer, on_expiration
 
     def process(self, ctx: Context) -> None:
-        self._do(self.on_element, ctx, tag=None)
+        self._do(self.on_element, ctx)
 
     def on_timer(self, ctx: Context) -> None:
-        assert ctx.timer is not None
-        self._do(self.on_timer_ops, ctx, tag=ctx.timer.tag)
+        self._do(self.on_timer_ops, ctx)
 
     def on_window_expiration(self, ctx: Context) -> None:
-        self._do(self.on_expiration, ctx, tag=None)
+        self._do(self.on_expiration, ctx, expiring=True)
 
-    def _do(self, ops: Iterable[dict[str, Any]], ctx: Context, tag: str | None) -> None:
+    def _do(self, ops: Iterable[dict[str, Any]], ctx: Context, *, expiring: bool = False) -> None:
         for op in ops:
             match op["is"]:
                 case "Add":
                     self._add(op["cell"], ctx)
                 case "Clear":
                     ctx.state(op["cell"]).clear()
+                case "ClearPart":
+                    self._clear_part(op["cell"], ctx)
                 case "Emit":
-                    label = op["label"] if tag is None else f"{op['label']}:{tag}"
-                    ctx.output((ctx.key, (label, _ranked(self.kinds[op["cell"]], self._entries(op["cell"], ctx)))))
+                    self._emit(ctx, op["label"], _ranked(self.kinds[op["cell"]], self._entries(op["cell"], ctx)), expiring)
+                case "EmitPart":
+                    self._emit(ctx, op["label"], _ranked(self.kinds[op["cell"]], self._part(op["cell"], ctx)), expiring)
+                case "EmitKeys":
+                    self._emit(ctx, op["label"], [(0, (key, 0)) for key in list(ctx.state(op["cell"]).keys())], expiring)
                 case "EmitElement":
-                    ctx.output((ctx.key, (op["label"], [(0, (0, ctx.value[1]))])))
+                    self._emit(ctx, op["label"], [(0, (0, ctx.value[1]))], expiring)
                 case "SetTimer":
-                    self._set_timer(op, ctx, tag)
+                    self._set_timer(op, ctx)
                 case "ClearTimer":
-                    ctx.timers("timers").clear(op["tag"])
+                    ctx.timers(op["family"]).clear(op["tag"])
                 case "WhenSize":
                     size = len(self._entries(op["cell"], ctx))
                     if op.get("at_least", 0) <= size <= op.get("at_most", 1_000_000):
-                        self._do(op["ops"], ctx, tag)
+                        self._do(op["ops"], ctx, expiring=expiring)
                 case unknown:
                     raise ValueError(f"no such op: {unknown}")
+
+    def _emit(self, ctx: Context, label: str, contents: list[tuple[int, tuple[int, Any]]], expiring: bool) -> None:
+        if ctx.timer is not None and not expiring:
+            own = [] if ctx.family == "timers" else [ctx.family]
+            label = ":".join([label, *own, ctx.timer.tag])
+        ctx.output((ctx.key, (label, contents)))
 
     def _add(self, name: str, ctx: Context) -> None:
         cell, value = ctx.state(name), ctx.value[1]
         match self.kinds[name]:
             case "value":
                 cell.write(value)
-            case "multimap":
+            case "map" | "multimap":
                 cell.put(value % 3, value)
             case "ordered_list":
                 cell.add(ctx.timestamp, value)
@@ -217,10 +243,11 @@ class ProgramStateful(DoFn):
         cell = ctx.state(name)
         match self.kinds[name]:
             case "value":
-                held = cell.read()
-                return [] if held is None else [(0, each) for each in (held if isinstance(held, list) else [held])]
+                return [(0, each) for each in _each(cell.read())]
             case "combining":
                 return [(0, cell.read())] if cell.accumulators() else []
+            case "map":
+                return [(key, each) for key in list(cell.keys()) for each in _each(cell.get(key))]
             case "multimap":
                 return [(key, value) for key in list(cell.keys()) for value in cell.get(key)]
             case "ordered_list":
@@ -228,13 +255,49 @@ class ProgramStateful(DoFn):
             case _:
                 return [(0, value) for value in cell.read()]
 
-    def _set_timer(self, op: dict[str, Any], ctx: Context, tag: str | None) -> None:
-        # In a timer's callback the hold is the firing time of an event-time timer that was set without another hold.
-        now = ctx.timestamp
-        fire = min(now + op["after"], ctx.window.max_timestamp)
-        if tag is not None and (op["tag"] != tag or fire <= now):
+    def _part(self, name: str, ctx: Context) -> list[tuple[int, Any]]:
+        """What is in the cell under the element's map key, of its value, or at sort keys from five before it to its own."""
+        cell, value = ctx.state(name), ctx.value[1]
+        match self.kinds[name]:
+            case "map":
+                return [(value % 3, each) for each in _each(cell.get(value % 3))]
+            case "multimap":
+                return [(value % 3, each) for each in cell.get(value % 3)]
+            case "set":
+                return [(0, value)] if cell.contains(value) else []
+            case _:
+                return list(cell.read(ctx.timestamp - 5, ctx.timestamp + 1))
+
+    def _clear_part(self, name: str, ctx: Context) -> None:
+        cell, value = ctx.state(name), ctx.value[1]
+        match self.kinds[name]:
+            case "map" | "multimap":
+                cell.remove(value % 3)
+            case "set":
+                cell.remove(value)
+            case _:
+                cell.clear(ctx.timestamp - 5, ctx.timestamp + 1)
+
+    def _set_timer(self, op: dict[str, Any], ctx: Context) -> None:
+        family, tag = op["family"], op["tag"]
+        if ctx.timer is not None and (family, tag) != (ctx.family, ctx.timer.tag):
             return
-        ctx.timers("timers").set(fire, tag=op["tag"])
+        if self.domains[family] == "processing":
+            ctx.timers(family).set(ctx.now + op["after"], tag=tag)
+            return
+        now = ctx.timestamp if ctx.timer is None else ctx.timer.fire_timestamp
+        end = ctx.window.max_timestamp
+        if op["until"] == "expiry":
+            end = min(end + self.lateness, timestamps.GLOBAL_WINDOW_MAX)
+        fire = min(now + op["after"], end)
+        if ctx.timer is not None and fire <= now:
+            return
+        ctx.timers(family).set(fire, None if op["hold"] is None else min(fire, now + op["hold"]), tag=tag)
+
+
+def _each(held: Any) -> list[Any]:
+    """A cell of at most one value as a list; harnesses show several as the list of them."""
+    return [] if held is None else held if isinstance(held, list) else [held]
 
 
 def _ranked(kind: str, entries: Sequence[tuple[int, Any]]) -> list[tuple[int, tuple[int, Any]]]:

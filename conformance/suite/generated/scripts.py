@@ -8,7 +8,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
-from conformance.oracle import strategies
+from conformance.oracle import script_strategies as strategies
 from conformance.oracle.program import (
     AddElements,
     AdvanceProcessingTime,
