@@ -103,9 +103,10 @@ def events(draw: DrawFn, *, most: int = 7, ways: int = 1, together: int = 2, lat
     element = st.builds(Element, st.integers(0, 9), st.integers(0, latest))
     made: list[Event] = []
     watermarks = [-1] * ways
-    for _ in range(draw(st.integers(1, most), label="events")):
+    for _ in range(draw(st.integers(2, most), label="events")):
         output = draw(st.integers(0, ways - 1), label="output") if ways > 1 else 0
-        match draw(st.sampled_from(["elements", "watermark", "clock"]), label="event"):
+        kinds = ["elements", "elements", "watermark", "watermark", "clock"] if made else ["elements", "watermark"]
+        match draw(st.sampled_from(kinds), label="event"):
             case "elements":
                 added = tuple(draw(st.lists(element, min_size=1, max_size=together), label="elements"))
                 made.append(AddElements(added, output))
