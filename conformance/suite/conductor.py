@@ -62,6 +62,7 @@ class Conductor:
     def begin(self, assertion: str) -> None:
         """Raise Blocked if a prerequisite of the assertion's leaf did not pass."""
         self.runner.played_by = ""
+        self.runner.remarks.clear()
         leaf = ledger.load().leaf(assertion.partition("/")[0])
         for needed in ledger.load().prerequisites(leaf.id):
             if needed in self._broken:
@@ -117,6 +118,8 @@ class Conductor:
         evidence: dict[str, Any] = {"command": command, "seed": self.settings.seed}
         if source := case.played_by if case is not None else self.runner.played_by:
             evidence["script_source"] = source
+        if case is None and self.runner.remarks:
+            evidence["remarks"] = dict(sorted(self.runner.remarks.items()))
         passed = judged.verdict is Verdict.PASS
         run = case.run if case is not None else (None if passed else self.runner.last_run)
         if case is not None:

@@ -73,6 +73,8 @@ class RunnerUnderTest:
         self.last_run: Run | None = None
         #: What played the scripts of the assertion at hand, "" if it has none; as evidence for property-based tests.
         self.played_by = ""
+        #: Admissible behaviour in which runners differ, seen in generated programs of the assertion at hand, and how often.
+        self.remarks: Counter[str] = Counter()
         #: How many generated scripts had an outcome that only a lagging watermark explains.
         self.lagged = 0
         self._never: dict[str, str] = {}

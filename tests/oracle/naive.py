@@ -17,15 +17,15 @@ from conformance.oracle.grouping import Arrival, Choices, Firing, Grouping
 from conformance.oracle.observed import Seen, canonical, plain
 from conformance.oracle.program import (
     Add,
-    AddElements,
-    AdvanceProcessingTime,
-    AdvanceWatermark,
     Bounded,
     Clear,
+    ClearPart,
     ClearTimer,
     Combine,
     Emit,
     EmitElement,
+    EmitKeys,
+    EmitPart,
     Flatten,
     GroupByKey,
     Observe,
@@ -35,10 +35,10 @@ from conformance.oracle.program import (
     Program,
     Redistribute,
     Reshuffle,
-    Script,
     Sessions,
     SetTimer,
     SideInput,
+    Splittable,
     Stateful,
     Step,
     WhenSize,
@@ -61,40 +61,11 @@ def execute(program: Program, rng: random.Random) -> dict[str, list[Seen]]:
         if isinstance(step, Observe):
             seen[step.id] = inputs[0]
         else:
-            held.update(_outputs(step, inputs, analysis, rng))
+            held.update(outputs(step, inputs, analysis, rng))
     return seen
 
 
-def execute_script(program: Program, rng: random.Random) -> dict[str, list[Seen]]:
-    """One legal outcome of a script into one grouping: the elements of an event in one bundle or one by one, any `Choices`."""
-    (script,) = program.sources
-    assert isinstance(script, Script)
-    _, window, key, step, observer = program.steps
-    assert isinstance(window, WindowInto)
-    assert isinstance(key, ParDo)
-    assert isinstance(step, GroupByKey | Combine)
-    machine = Grouping(window.windowing, Choices(*(rng.random() < 0.5 for _ in range(4))))
-    fired: list[Firing] = []
-    for event in script.events:
-        match event:
-            case AdvanceWatermark(to):
-                fired += machine.advance_watermark(to)
-            case AdvanceProcessingTime(by):
-                fired += machine.advance_processing_time(by)
-            case AddElements(elements):
-                arrivals = [
-                    Arrival(e.value % key.arg, e.value, e.timestamp, w)
-                    for e in elements
-                    for w in assign(window.windowing.fn, e.timestamp)
-                ]
-                rng.shuffle(arrivals)
-                for bundle in [arrivals] if rng.random() < 0.5 else [[arrival] for arrival in arrivals]:
-                    fired += machine.arrive(bundle)
-    fired += machine.advance_watermark(MAX)
-    return {observer.id: [Seen((f.key, _value(step, f.values)), f.timestamp, f.window, f.pane) for f in fired]}
-
-
-def _outputs(step: Step, inputs: list[list[Seen]], analysis: Analysis, rng: random.Random) -> Mapping[str, list[Seen]]:
+def outputs(step: Step, inputs: list[list[Seen]], analysis: Analysis, rng: random.Random) -> Mapping[str, list[Seen]]:
     match step:
         case Bounded(name, elements, _):
             return {name: [Seen(e.value, e.timestamp) for e in elements]}
@@ -107,6 +78,9 @@ def _outputs(step: Step, inputs: list[list[Seen]], analysis: Analysis, rng: rand
                     for v in FUNCTIONS[fn].values(s.value, arg)
                 ]
             }
+        case Splittable(name, _, _, _, _, base, step_by):
+            positions = [(s, at) for s in inputs[0] for at in range(s.value)]
+            return {name: [Seen((s.value, at), base + at * step_by, s.window, s.pane) for s, at in positions]}
         case Partition(name, _, ways):
             out: dict[str, list[Seen]] = {f"{name}#{way}": [] for way in range(ways)}
             for s in inputs[0]:
@@ -137,7 +111,7 @@ def _outputs(step: Step, inputs: list[list[Seen]], analysis: Analysis, rng: rand
         case GroupByKey() | Combine():
             return {step.id: _grouping(step, analysis.windowing_of(step.input), inputs[0], rng)}
         case Stateful():
-            return {step.id: _stateful(step, inputs[0], rng)}
+            return {step.id: _stateful(step, inputs[0], analysis.windowing_of(step.input).allowed_lateness, rng)}
         case _:
             raise AssertionError(step)
 
@@ -145,7 +119,7 @@ def _outputs(step: Step, inputs: list[list[Seen]], analysis: Analysis, rng: rand
 # ----------------------------------------------------------------------------------------------------------------- groupings
 
 
-def _value(step: GroupByKey | Combine, values: Sequence[Any]) -> Any:
+def value_of(step: GroupByKey | Combine, values: Sequence[Any]) -> Any:
     if isinstance(step, GroupByKey):
         return list(values)
     return plain(COMBINERS[step.fn].extract([canonical(value) for value in values]))
@@ -178,7 +152,7 @@ def _in_one_pane(step: GroupByKey | Combine, windowing: Windowing, given: list[S
     stamp = {"end_of_window": lambda w, ts: w.max_timestamp, "earliest": lambda w, ts: min(ts), "latest": lambda w, ts: max(ts)}
     return [
         Seen(
-            (plain(key), _value(step, [s.value[1] for s in group])),
+            (plain(key), value_of(step, [s.value[1] for s in group])),
             _early_end(window, stamp[windowing.output_time](window, [s.timestamp for s in group]), rng),
             window,
             pane,
@@ -205,7 +179,9 @@ def _by_machine(step: GroupByKey | Combine, windowing: Windowing, given: list[Se
             fired += machine.advance_watermark(to)
     fired += machine.advance_watermark(MAX)
     return [
-        Seen((plain(f.key), _value(step, [plain(v) for v in f.values])), _early_end(f.window, f.timestamp, rng), f.window, f.pane)
+        Seen(
+            (plain(f.key), value_of(step, [plain(v) for v in f.values])), _early_end(f.window, f.timestamp, rng), f.window, f.pane
+        )
         for f in fired
     ]
 
@@ -213,36 +189,91 @@ def _by_machine(step: GroupByKey | Combine, windowing: Windowing, given: list[Se
 # ----------------------------------------------------------------------------------------------------------------- state
 
 
-class _Cells:
+class Cells:
     """The cells and timers of one key and window, and what its callbacks put out."""
 
-    def __init__(self, step: Stateful, key: Any, window: Window) -> None:
-        self.step, self.key, self.window = step, key, window
+    def __init__(self, step: Stateful, key: Any, window: Window, lateness: int) -> None:
+        self.step, self.key, self.window, self.lateness = step, key, window, lateness
         self.cells: dict[str, list[Any]] = {cell.name: [] for cell in step.cells}
         self.kinds = {cell.name: cell.kind for cell in step.cells}
-        self.timers: dict[str, tuple[int, Pane]] = {}
+        self.domains = {family.name: family.domain for family in step.families}
+        #: family and tag → when, hold, pane
+        self.timers: dict[tuple[str, str], tuple[int, int, Pane]] = {}
         self.out: list[Seen] = []
 
-    def run(self, ops: Sequence[Op], time: int, pane: Pane, value: int | None = None, tag: str | None = None) -> None:
+    def element(self, seen: Seen, now: int = 0) -> None:
+        self.run(self.step.on_element, seen.timestamp, seen.timestamp, seen.pane, now, value=seen.value[1])
+
+    def fire(self, timer: tuple[str, str], rng: random.Random, now: int = 0) -> None:
+        at, hold, pane = self.timers.pop(timer)
+        self.run(self.step.on_timer, at, hold, rng.choice([pane, NO_FIRING]), now, timer=timer)
+
+    def expire(self, rng: random.Random) -> None:
+        end = _early_end(self.window, self.window.max_timestamp, rng)
+        self.run(self.step.on_expiration, end, end, NO_FIRING, 0)
+
+    def due(self, domain: str) -> list[tuple[str, str]]:
+        """The timers of a domain, the earliest first."""
+        mine = [timer for timer in self.timers if self.domains[timer[0]] == domain]
+        return sorted(mine, key=lambda timer: self.timers[timer][0])
+
+    def run(
+        self,
+        ops: Sequence[Op],
+        time: int,
+        stamp: int,
+        pane: Pane,
+        now: int,
+        value: int | None = None,
+        timer: tuple[str, str] | None = None,
+    ) -> None:
         for op in ops:
             match op:
                 case Add(cell):
                     self.put(cell, value or 0, time)
                 case Clear(cell):
                     self.cells[cell].clear()
+                case ClearPart(cell):
+                    self.cells[cell][:] = [e for e in self.cells[cell] if not self.in_part(cell, e, value or 0, time)]
                 case Emit(cell, label):
-                    self.emit(label if tag is None else f"{label}:{tag}", self.read(cell), time, pane)
+                    self.emit(label, self.read(cell, self.cells[cell]), stamp, pane, timer)
+                case EmitPart(cell, label):
+                    part = [e for e in self.cells[cell] if self.in_part(cell, e, value or 0, time)]
+                    self.emit(label, self.read(cell, part), stamp, pane, timer)
+                case EmitKeys(cell, label):
+                    self.emit(label, [(0, (key, 0)) for key in {key for key, _ in self.cells[cell]}], stamp, pane, timer)
                 case EmitElement(label):
-                    self.emit(label, [(0, (0, value))], time, pane)
-                case SetTimer(name, after):
-                    at = min(time + after, self.window.max_timestamp)
-                    if tag is None or (name == tag and at > time):
-                        self.timers[name] = (at, pane)
-                case ClearTimer(name):
-                    self.timers.pop(name, None)
+                    self.emit(label, [(0, (0, value))], stamp, pane, timer)
+                case SetTimer():
+                    self.set_timer(op, time, stamp, pane, now, timer)
+                case ClearTimer(tag, family):
+                    self.timers.pop((family, tag), None)
                 case WhenSize(cell, inner, at_least, at_most):
                     if at_least <= len(self.cells[cell]) <= at_most:
-                        self.run(inner, time, pane, value, tag)
+                        self.run(inner, time, stamp, pane, now, value, timer)
+
+    def set_timer(self, op: SetTimer, time: int, stamp: int, pane: Pane, now: int, timer: tuple[str, str] | None) -> None:
+        made = (op.family, op.tag)
+        if timer is not None and timer != made:
+            return
+        if self.domains[op.family] == "processing":
+            self.timers[made] = (now + op.after, stamp, pane)
+            return
+        end = self.window.max_timestamp
+        if op.until == "expiry":
+            end = min(end + self.lateness, GLOBAL_WINDOW_MAX)
+        at = min(time + op.after, end)
+        if timer is None or at > time:
+            self.timers[made] = (at, at if op.hold is None else min(at, time + op.hold), pane)
+
+    def in_part(self, cell: str, entry: Any, value: int, time: int) -> bool:
+        match self.kinds[cell]:
+            case "set":
+                return bool(entry == value)
+            case "ordered_list":
+                return bool(time - 5 <= entry[0] < time + 1)
+            case _:
+                return bool(entry[0] == value % 3)
 
     def put(self, cell: str, value: int, time: int) -> None:
         entries = self.cells[cell]
@@ -254,6 +285,8 @@ class _Cells:
             case "set":
                 if value not in entries:
                     entries.append(value)
+            case "map":
+                entries[:] = [entry for entry in entries if entry[0] != value % 3] + [(value % 3, value)]
             case "multimap":
                 entries.append((value % 3, value))
             case "ordered_list":
@@ -261,9 +294,8 @@ class _Cells:
             case _:
                 entries.append(value)
 
-    def read(self, cell: str) -> list[Any]:
-        entries = self.cells[cell]
-        if self.kinds[cell] == "multimap":
+    def read(self, cell: str, entries: list[Any]) -> list[Any]:
+        if self.kinds[cell] in ("map", "multimap"):
             return [(0, entry) for entry in entries]
         if self.kinds[cell] == "ordered_list":
             ranked: list[Any] = []
@@ -273,30 +305,31 @@ class _Cells:
             return ranked
         return [(0, (0, entry)) for entry in entries]
 
-    def emit(self, label: str, contents: list[Any], time: int, pane: Pane) -> None:
-        self.out.append(Seen((self.key, (label, contents)), time, self.window, pane))
+    def emit(self, label: str, contents: list[Any], stamp: int, pane: Pane, timer: tuple[str, str] | None) -> None:
+        if timer is not None:
+            family, tag = timer
+            label = f"{label}:{tag}" if family == "timers" else f"{label}:{family}:{tag}"
+        self.out.append(Seen((self.key, (label, contents)), stamp, self.window, pane))
 
 
-def _stateful(step: Stateful, given: list[Seen], rng: random.Random) -> list[Seen]:
+def _stateful(step: Stateful, given: list[Seen], lateness: int, rng: random.Random) -> list[Seen]:
     groups: dict[tuple[Any, Window], list[Seen]] = defaultdict(list)
     for s in given:
         groups[s.value[0], s.window].append(s)
     out: list[Seen] = []
     for (key, window), group in groups.items():
-        cells = _Cells(step, key, window)
+        cells = Cells(step, key, window, lateness)
         waiting = sorted(group, key=lambda s: s.timestamp) if step.time_sorted else rng.sample(group, len(group))
         while waiting or cells.timers:
-            tag, (at, pane) = min(cells.timers.items(), key=lambda t: t[1][0], default=("", (MAX, NO_FIRING)))
-            may_fire = bool(cells.timers) and all(s.timestamp > at for s in waiting)
-            if may_fire and (not waiting or rng.random() < 0.5):
-                del cells.timers[tag]
-                cells.run(step.on_timer, at, rng.choice([pane, NO_FIRING]), tag=tag)
+            timer = next(iter(cells.due("event")), None)
+            may_fire = timer is not None and all(s.timestamp > cells.timers[timer][0] for s in waiting)
+            if timer is not None and may_fire and (not waiting or rng.random() < 0.5):
+                cells.fire(timer, rng)
             else:
-                s = waiting.pop(0)
-                cells.run(step.on_element, s.timestamp, s.pane, value=s.value[1])
-        cells.run(step.on_expiration, _early_end(window, window.max_timestamp, rng), NO_FIRING)
+                cells.element(waiting.pop(0))
+        cells.expire(rng)
         out += cells.out
     return out
 
 
-__all__ = ["execute", "execute_script"]
+__all__ = ["Cells", "execute", "outputs", "value_of"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from conformance.oracle import Program, Seen, UnsupportedProgram, judge
+from conformance.oracle import Program, Seen, judge
 from conformance.oracle.grouping import Choices, Grouping
 from conformance.oracle.program import (
     AddElements,
@@ -18,7 +18,6 @@ from conformance.oracle.program import (
     AfterEndOfWindow,
     AfterProcessingTime,
     Combine,
-    DefaultTrigger,
     Element,
     Event,
     Fixed,
@@ -207,9 +206,3 @@ def test_stateless_outputs_of_scripts_are_never_dropped() -> None:
     of = Program((Script("s", (wm(100), add((1, 1)))), WindowInto("w", "s", FIXED), Observe("o", "w")))
     assert judge(of, {"o": [Seen(1, 1, W)]}).ok
     assert judge(of, {"o": []}).rule == "M-WIN-20"
-
-
-def test_what_follows_a_grouping_of_a_script_is_not_judged() -> None:
-    base = program(Windowing(Fixed(10), DefaultTrigger()), add((1, 1)))
-    with pytest.raises(UnsupportedProgram, match="more than observers"):
-        judge(Program((*base.steps, ParDo("u", "g", "ungroup"))), {})

@@ -123,7 +123,9 @@ def _step(step: language.Step, into: Program, made: dict[str, PCollection], anal
             made[id_] = play(player, into, [_event(event) for event in events], coder_of(type_), name=id_)
         case language.Script(id_, events, type_, ways):
             if player != TESTSTREAM:
-                raise NotExercised("only a TestStream has several outputs with watermarks of their own, and the runner declines it")
+                raise NotExercised(
+                    "only a TestStream has several outputs with watermarks of their own, and the runner declines it"
+                )
             tags = [str(way) for way in range(ways)]
             streams = into.test_stream(
                 [_event(event, tagged=True) for event in events] + [teststream.to_infinity(tag) for tag in tags],

@@ -1,4 +1,5 @@
-"""Drawn examples against an endpoint: the same seed draws the same ones whatever the endpoint and the size of packs.
+"""Drawn examples against an endpoint: the same seed draws the same ones whatever the endpoint, the size of packs, the number of
+processes and the order of properties, for each property draws from a seed of its own, made of the run's seed and its label.
 
 The examples are drawn first and then run, several a job where packing gains. Only if something goes wrong are they run one by
 one, as Hypothesis runs them, so that the smallest that fails is found and told.
@@ -8,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import unittest
+import zlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import pytest
+from attrs import frozen
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
@@ -21,17 +24,21 @@ from hypothesis.errors import FlakyFailure
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.outcomes import EndpointGone
 
-__all__ = ["draw", "every"]
+__all__ = ["draw", "every", "seed_for"]
 
 T = TypeVar("T")
 
 
-def _settings(examples: int, phases: Sequence[Phase], output: str | None) -> settings:
+def seed_for(seed: int, label: str) -> int:
+    """The seed of one property. Nothing else enters it, so it does not matter what ran before or beside."""
+    return zlib.crc32(f"{seed} {label}".encode())
+
+
+def _settings(examples: int, phases: Sequence[Phase], database: str | None) -> settings:
     return settings(
         max_examples=examples,
         deadline=None,
-        # Counter-examples are kept beside the results, one database a runner.
-        database=DirectoryBasedExampleDatabase(f"{output}/examples") if output else None,
+        database=DirectoryBasedExampleDatabase(database) if database else None,
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
         phases=phases,
@@ -55,47 +62,62 @@ def draw(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
 
 
 def every(
-    runner: RunnerUnderTest, strategy: st.SearchStrategy[T], check: Callable[[Sequence[T]], None], examples: int | None = None
+    runner: RunnerUnderTest,
+    strategy: st.SearchStrategy[T],
+    check: Callable[[Sequence[T]], None],
+    label: str,
+    *,
+    examples: int | None = None,
+    packed: bool = True,
 ) -> None:
     """`check` holds for what `strategy` draws; raises what it raises for the smallest example that fails.
 
     `check` is given one example, or several that may share a job; with several it must come to the same as with each alone.
-    `examples`: how many, where it is not what the run was asked for.
+    `label` names the property: it decides the seed, and where counter-examples are kept. `examples`: how many, where it is not what the
+    run was asked for. Not `packed`: the examples cannot share a job.
     """
     __tracebackhide__ = True
     wanted = examples or runner.settings.examples
-    if runner.pack_size == 1:
-        _one_by_one(runner, strategy, check, wanted, [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+    one_by_one = _OneByOne(runner, strategy, check, wanted, label)
+    size = runner.pack_size if packed else 1
+    if size == 1:
+        one_by_one.go([Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
         return
     with contextlib.suppress(unittest.SkipTest, pytest.skip.Exception):  # how Hypothesis says that nothing is stored
-        _one_by_one(runner, strategy, check, wanted, [Phase.explicit, Phase.reuse])
-    drawn = draw(strategy, wanted, runner.settings.seed)
-    for start in range(0, len(drawn), runner.pack_size):
+        one_by_one.go([Phase.explicit, Phase.reuse])
+    drawn = draw(strategy, wanted, seed_for(runner.settings.seed, label))
+    for start in range(0, len(drawn), size):
         try:
-            check(drawn[start : start + runner.pack_size])
+            check(drawn[start : start + size])
         except EndpointGone:
             raise
         except Exception:
-            _one_by_one(runner, strategy, check, wanted, [Phase.generate, Phase.shrink])
+            one_by_one.go([Phase.generate, Phase.shrink])
             raise
 
 
-def _one_by_one(
-    runner: RunnerUnderTest,
-    strategy: st.SearchStrategy[T],
-    check: Callable[[Sequence[T]], None],
-    examples: int,
-    phases: Sequence[Phase],
-) -> None:
-    __tracebackhide__ = True
+@frozen
+class _OneByOne(Generic[T]):
+    """The examples as Hypothesis runs them, each alone, with a database of counter-examples for each runner and property."""
 
-    @hypothesis_seed(runner.settings.seed)
-    @_settings(examples, phases, runner.settings.output)
-    @given(strategy)
-    def holds(example: T) -> None:
-        check([example])
+    runner: RunnerUnderTest
+    strategy: st.SearchStrategy[T]
+    check: Callable[[Sequence[T]], None]
+    examples: int
+    label: str
 
-    try:
-        holds()
-    except FlakyFailure as group:  # the runner's answer differs from run to run; what it was first is what is told
-        raise group.exceptions[0] from None
+    def go(self, phases: Sequence[Phase]) -> None:
+        __tracebackhide__ = True
+        output = self.runner.settings.output
+        database = f"{output}/examples/{self.label.replace('/', '-')}" if output else None
+
+        @hypothesis_seed(seed_for(self.runner.settings.seed, self.label))
+        @_settings(self.examples, phases, database)
+        @given(self.strategy)
+        def holds(example: T) -> None:
+            self.check([example])
+
+        try:
+            holds()
+        except FlakyFailure as group:  # the runner's answer differs from run to run; what it was first is what is told
+            raise group.exceptions[0] from None

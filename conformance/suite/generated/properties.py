@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from importlib import resources
 from typing import Any
 
 from hypothesis import strategies as st
 
-from conformance.oracle.judge import judge
+from conformance.oracle.errors import UnsupportedProgram
+from conformance.oracle.judge import Verdict, judge
 from conformance.oracle.program import Program
 from conformance.pipeline import Program as Builder
 from conformance.suite.checks import Wrong
@@ -22,18 +25,45 @@ from conformance.suite.generated.lagging import LAGGED, judge_lagging
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
 from conformance.suite.scripting import SDF
 
-__all__ = ["check_programs", "for_all", "run_programs"]
+__all__ = ["check_programs", "for_all", "for_all_under_scripts", "run_programs", "stored"]
 
 
 def for_all(
-    runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str, examples: int | None = None, source: str = ""
+    runner: RunnerUnderTest,
+    programs: st.SearchStrategy[Program],
+    label: str,
+    examples: int | None = None,
+    *,
+    source: str = "",
+    packed: bool = True,
 ) -> None:
     """Every program that `programs` draws has an admissible outcome on `runner`; raises Wrong with the smallest that has not.
 
-    `source`: what plays scripts, where it is not what the run found out.
+    Programs that once told something are asked first (`stored`). `source`: what plays scripts, where it is not what the run found out.
     """
     __tracebackhide__ = True
-    every(runner, programs, lambda drawn: check_programs(runner, drawn, label, source), examples)
+    for program in stored(label):
+        check_programs(runner, [program], label, source)
+    every(runner, programs, lambda drawn: check_programs(runner, drawn, label, source), label, examples=examples, packed=packed)
+
+
+def for_all_under_scripts(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str) -> None:
+    """As `for_all`, for programs that need a TestStream to be judged, at half the examples: a job has one TestStream at most (M-TS-06), so
+    each is a job. Raises NotExercised on a runner without one."""
+    __tracebackhide__ = True
+    if runner.script_source == SDF:
+        raise NotExercised("the runner declines TestStream, and without it the outcomes of such programs cannot be told apart")
+    for_all(runner, programs, label, max(1, runner.settings.examples // 2), packed=False)
+
+
+def stored(label: str) -> list[Program]:
+    """Programs kept in `stored/` for the property `label`: each showed a fault of some runner, or of the oracle."""
+    found = []
+    for file in sorted(resources.files(__package__).joinpath("stored").iterdir(), key=lambda file: file.name):
+        data = json.loads(file.read_text()) if file.name.endswith(".json") else {}
+        if data.get("property") == label:
+            found.append(Program.from_json(data["program"]))
+    return found
 
 
 def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: str, source: str = "") -> None:
@@ -50,8 +80,7 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
             check_programs(runner, [program], label, source)
         raise
     for program, observed in observations:
-        by_function = runner.played_by == SDF and not program.is_bounded
-        verdict = judge_lagging(program, observed) if by_function else judge(program, observed)
+        verdict = _verdict(runner, program, observed)
         if verdict is None:
             raise NotExercised(
                 f"no TestStream, so the watermark may lag (M-WM-10) in more ways than can be judged: {program.to_json()}"
@@ -67,6 +96,22 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
                 observed=verdict.observed,
                 rule=verdict.rule,
             )
+
+
+#: Said of an outcome that the oracle cannot judge although it can judge the program: too many runs might have led to it.
+UNJUDGED = "not judged: "
+
+
+def _verdict(runner: RunnerUnderTest, program: Program, observed: dict[str, Any]) -> Verdict | None:
+    """The oracle's verdict, its remarks counted; None for a script whose watermark lagged in more ways than can be judged."""
+    try:
+        by_function = not program.is_bounded and runner.played_by == SDF
+        verdict = judge_lagging(program, observed) if by_function else judge(program, observed)
+    except UnsupportedProgram as error:
+        verdict = Verdict(True, infos=(f"{UNJUDGED}{error}",))
+    if verdict is not None:
+        runner.remarks.update({info if info.startswith(UNJUDGED) else info.split(": ", 1)[-1] for info in verdict.infos})
+    return verdict
 
 
 def run_programs(

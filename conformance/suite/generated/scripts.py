@@ -70,7 +70,8 @@ def for_all_scripts(runner: RunnerUnderTest, label: str, *, obeyed: bool = False
         drawn = drawn.filter(_plays_without_clock)
     lagged = runner.lagged
     try:
-        for_all(runner, drawn, label, examples=max(1, runner.settings.examples // 2), source=source)
+        examples = max(1, runner.settings.examples // 2)
+        for_all(runner, drawn, label, examples, source=source, packed=False)
     except Unsatisfiable:
         raise NotExercised("the runner declines TestStream, and nothing else can move its processing time") from None
     if obeyed and runner.lagged > lagged:

@@ -86,7 +86,7 @@ def pairs(draw: st.DrawFn) -> Pairs:
 def for_all_values(runner: RunnerUnderTest) -> None:
     """Every drawn list of KVs keeps its bytes through a GroupByKey; raises Wrong with the smallest that does not."""
     __tracebackhide__ = True
-    every(runner, pairs(), lambda drawn: _check(runner, drawn))
+    every(runner, pairs(), lambda drawn: _check(runner, drawn), _LABEL)
 
 
 def _builder(drawn: Pairs) -> Callable[[Program], None]:
