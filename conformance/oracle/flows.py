@@ -1,6 +1,7 @@
 """How the elements of an output come over a script: event by event, with the watermark and the clock after each.
 
-A `Flow` has one `Beat` an event, and one more for the end, when all watermarks go to MAX (M-TS-05). The items of a beat come in any
+A `Flow` has one `Beat` an event, and one more for the end, when the watermark goes to MAX (M-TS-05), or several where a script has
+several outputs. The items of a beat come in any
 bundles, while the watermark still is what the beat before left; then it moves. That is right for what comes out of a grouping or of a
 timer too: its watermark passes on only after it is committed (M-HOLD-09, M-WM-04).
 
@@ -79,8 +80,10 @@ def script_flows(script: Script, traits: Mapping[str, Traits]) -> dict[str, Flow
                 clock += by
         for name in names:
             beats[name].append(Beat(tuple(added.get(name, ())), watermarks[name], clock))
-    for name in names:
-        beats[name].append(Beat((), MAX, clock))
+    for ended in names:  # M-TS-05: one after the other
+        watermarks[ended] = MAX
+        for name in names:
+            beats[name].append(Beat((), watermarks[name], clock))
     return {name: tuple(flow) for name, flow in beats.items()}
 
 

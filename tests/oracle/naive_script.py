@@ -204,7 +204,7 @@ def execute_script(program: Program, rng: random.Random) -> dict[str, list[Seen]
     watermarks = dict.fromkeys(names, MIN)
     clock = 0
     seen: dict[str, list[Seen]] = {observer.id: [] for observer in program.observers}
-    for index, event in enumerate([*script.events, None]):
+    for index, event in enumerate([*script.events, *names]):
         arrived: dict[str, list[Seen]] = {name: [] for name in names}
         match event:
             case AddElements(elements, output):
@@ -213,8 +213,8 @@ def execute_script(program: Program, rng: random.Random) -> dict[str, list[Seen]
                 watermarks[names[output]] = to
             case AdvanceProcessingTime(by):
                 clock += by
-            case None:
-                watermarks = dict.fromkeys(names, MAX)
+            case str():
+                watermarks[event] = MAX
         held = dict(arrived)
         at = dict(watermarks)
         for step in program:
