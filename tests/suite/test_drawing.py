@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from conformance.suite.checks import Wrong
-from conformance.suite.generated.drawing import draw, every
+from conformance.suite.generated.drawing import draw, every, seed_for
 from conformance.suite.settings import Settings
 
 NUMBERS = st.lists(st.integers(0, 1000), max_size=5)
@@ -29,8 +30,8 @@ def test_the_seed_decides_what_is_drawn() -> None:
 @pytest.mark.parametrize("pack_size", [1, 4, 30, 100])
 def test_the_same_examples_are_asked_packed_or_not(pack_size: int) -> None:
     asked: list[list[int]] = []
-    every(runner(pack_size), NUMBERS, asked.extend)
-    assert asked == draw(NUMBERS, 30, 7)
+    every(runner(pack_size), NUMBERS, asked.extend, "numbers")
+    assert asked == draw(NUMBERS, 30, seed_for(7, "numbers"))
     assert len({tuple(each) for each in asked}) > 15, "not the simplest example over and over"
 
 
@@ -42,7 +43,7 @@ def test_the_smallest_failure_is_told(pack_size: int) -> None:
                 raise Wrong(f"{each} holds a large number")
 
     with pytest.raises(Wrong, match=r"^\[100\] holds"):
-        every(runner(pack_size), NUMBERS, no_large_number)
+        every(runner(pack_size), NUMBERS, no_large_number, "numbers")
 
 
 def test_what_fails_only_in_a_pack_is_raised_as_it_was() -> None:
@@ -51,4 +52,45 @@ def test_what_fails_only_in_a_pack_is_raised_as_it_was() -> None:
             raise RuntimeError("these disturb one another")
 
     with pytest.raises(RuntimeError, match="disturb"):
-        every(runner(10), NUMBERS, not_together)
+        every(runner(10), NUMBERS, not_together, "numbers")
+
+
+def test_each_property_draws_by_itself() -> None:
+    """What ran before or beside, and in which order, changes nothing; another property draws something else."""
+
+    def asked(*labels: str) -> dict[str, list[list[int]]]:
+        found: dict[str, list[list[int]]] = {}
+        for label in labels:
+            every(runner(1), NUMBERS, found.setdefault(label, []).extend, label)
+        return found
+
+    forth, back = asked("a", "b", "c"), asked("c", "b", "a")
+    assert forth == back
+    assert len({str(drawn) for drawn in forth.values()}) == 3
+    assert seed_for(7, "a") == 1901354859, "the same on every machine and in every version"
+
+
+def test_what_must_not_share_a_job_does_not() -> None:
+    sizes: list[int] = []
+    every(runner(10), NUMBERS, lambda drawn: sizes.append(len(drawn)), "numbers", packed=False)
+    assert set(sizes) == {1}
+
+
+def test_counter_examples_are_kept_for_each_property(tmp_path: Path) -> None:
+    """A stored counter-example is asked first, and only of its own property."""
+
+    def fails(drawn: Sequence[list[int]]) -> None:
+        if any(sum(each) > 1000 for each in drawn):
+            raise Wrong(f"{drawn[0]} is large")
+
+    kept = SimpleNamespace(pack_size=1, settings=Settings(examples=50, seed=7, output=str(tmp_path)))
+    with pytest.raises(Wrong) as first:
+        every(kept, NUMBERS, fails, "a/b")
+    asked: list[list[int]] = []
+    with pytest.raises(Wrong) as second:
+        every(kept, NUMBERS, lambda drawn: (asked.extend(drawn), fails(drawn))[1], "a/b")
+    assert str(first.value) == str(second.value)
+    assert sum(asked[0]) > 1000, "the stored one comes first"
+    other: list[list[int]] = []
+    every(kept, NUMBERS, other.extend, "c")
+    assert other == draw(NUMBERS, 50, seed_for(7, "c"))

@@ -111,8 +111,8 @@ class _OneByOne(Generic[T]):
         output = self.runner.settings.output
         database = f"{output}/examples/{self.label.replace('/', '-')}" if output else None
 
+        @_settings(self.examples, phases, database)  # outermost: a seed on top of it would take the database away
         @hypothesis_seed(seed_for(self.runner.settings.seed, self.label))
-        @_settings(self.examples, phases, database)
         @given(self.strategy)
         def holds(example: T) -> None:
             self.check([example])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -44,7 +45,13 @@ def for_all(
     __tracebackhide__ = True
     for program in stored(label):
         check_programs(runner, [program], label, source)
-    every(runner, programs, lambda drawn: check_programs(runner, drawn, label, source), label, examples=examples, packed=packed)
+    try:
+        every(
+            runner, programs, lambda drawn: check_programs(runner, drawn, label, source), label, examples=examples, packed=packed
+        )
+    except WrongProgram as error:
+        _keep(runner, label, error)
+        raise
 
 
 def for_all_under_scripts(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str) -> None:
@@ -54,6 +61,33 @@ def for_all_under_scripts(runner: RunnerUnderTest, programs: st.SearchStrategy[P
     if runner.script_source == SDF:
         raise NotExercised("the runner declines TestStream, and without it the outcomes of such programs cannot be told apart")
     for_all(runner, programs, label, max(1, runner.settings.examples // 2), packed=False)
+
+
+class WrongProgram(Wrong):
+    """A program whose outcome is not admissible."""
+
+    def __init__(self, program: Program, verdict: Verdict) -> None:
+        super().__init__(
+            f"{verdict.sentence} (program: {program.to_json()})",
+            expected=verdict.expected,
+            observed=verdict.observed,
+            rule=verdict.rule,
+        )
+        self.program, self.verdict = program, verdict
+
+
+def _keep(runner: RunnerUnderTest, label: str, error: WrongProgram) -> None:
+    """Write the smallest program that failed beside the results, in the form of those in `stored/`."""
+    if runner.settings.output is None:
+        return
+    directory = Path(runner.settings.output) / "counterexamples"
+    directory.mkdir(parents=True, exist_ok=True)
+    found = {
+        "property": label,
+        "found": f"{runner.settings.runner}: {error.verdict.rule}: {error.verdict.sentence}",
+        "program": error.program.to_json(),
+    }
+    (directory / f"{label.replace('/', '-')}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def stored(label: str) -> list[Program]:
@@ -90,12 +124,7 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
             # Programs of a pack may disturb one another on the runner; a verdict is given on the program alone.
             check_programs(runner, [program], label, source)
         elif not verdict.ok:
-            raise Wrong(
-                f"{verdict.sentence} (program: {program.to_json()})",
-                expected=verdict.expected,
-                observed=verdict.observed,
-                rule=verdict.rule,
-            )
+            raise WrongProgram(program, verdict)
 
 
 #: Said of an outcome that the oracle cannot judge although it can judge the program: too many runs might have led to it.
