@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import traceback
 import zlib
@@ -500,10 +501,20 @@ class Worker:
         body.monitoring_infos.extend(infos)
         for short, payload in data.items():
             body.monitoring_data[short] = payload
+        if self._told_by_finalization():
+            run.reported = True
+            run.finalizers.append(functools.partial(self.host.sink.bundle_done, list(run.observations), True))
         if run.finalizers:
             body.requires_finalization = True
             self.inquiries.expect_finalize(instruction_id, list(run.finalizers))
         return response
+
+    def _told_by_finalization(self) -> bool:
+        """Whether an answer without fault may still be thrown away, so that only FinalizeBundle tells that it counts (M-BNDL-05).
+
+        A runner that does so says it in the metadata of provision.
+        """
+        return self.provision is not None and self.provision.metadata.get(urns.REPLAYS) == "true"
 
     def short_ids_only(self) -> bool:
         return self.runner_has(_R.MONITORING_INFO_SHORT_IDS) and not self.host.both_metric_shapes

@@ -64,6 +64,10 @@ class Habits:
         """Whether keys whose timers are due at once get them in reverse order; of one key they stay in order (M-TIMER-17)."""
         return False
 
+    def replays(self) -> bool:
+        """Whether answers without fault may be thrown away. Harnesses are told so, and see by FinalizeBundle what counts (P-CTL-22)."""
+        return False
+
     def throws_away(self, attempts: int) -> bool:
         """Whether an answer without fault is not committed, and its bundle runs again (M-BNDL-05); the first is attempt 1."""
         return False

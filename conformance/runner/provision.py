@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from conformance.wire import urns
 from conformance.wire.api import provision_pb2
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def provision_info(url: str, job: Job, dependencies: Iterable[Any], capabilities
     if info.dependencies:
         info.retrieval_token = job.id
     info.metadata["job_id"] = job.id
+    if job.rules.replays():
+        info.metadata[urns.REPLAYS] = "true"
     info.metadata["job_name"] = job.name
     return info
 

@@ -66,7 +66,7 @@ class Server:
 
     def __init__(self, host: str, rules: Callable[[], Rules], default_environment: Any) -> None:
         self._host = host
-        self._rules = rules
+        self.rules = rules
         self._default_environment = default_environment
         self._stopped = threading.Event()
         self._asked = threading.Event()
@@ -76,7 +76,7 @@ class Server:
         self._server = grpc.aio.server(options=rpc.SERVER_OPTIONS)
         self._fnapi = FnApi()
         self._artifacts = ArtifactStore()
-        self._jobs = JobService(self._fnapi, self._artifacts, self._rules, self._default_environment)
+        self._jobs = JobService(self._fnapi, self._artifacts, self.rules, self._default_environment)
         services = {
             _FN + "BeamFnControl": self._fnapi,
             _FN + "BeamFnData": self._fnapi,

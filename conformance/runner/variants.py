@@ -102,12 +102,18 @@ class OneBundleAtATime(Rules):
 class EveryBundleTwice(Rules):
     """The first answer to every bundle is thrown away, with all that came of it, and the bundle runs again (M-BNDL-03, M-BNDL-05)."""
 
+    def replays(self) -> bool:
+        return True
+
     def throws_away(self, attempts: int) -> bool:
         return attempts == 1
 
 
 class RetryAfterInjectedFailure(Rules):
     """About every third bundle is lost between its answer and its commit, and runs again (M-BNDL-03, M-BNDL-04)."""
+
+    def replays(self) -> bool:
+        return True
 
     def breaks(self, attempts: int) -> bool:
         return attempts == 1 and self.dice.random() < 1 / 3
@@ -315,8 +321,12 @@ VARIANTS: dict[str, type[Rules]] = {
     "watermark-coarse": WatermarkCoarse,
     "watermark-fine": WatermarkFine,
 }
-#: What cannot be together though it overrides different methods.
-_APART = [{"no-retries", "retry-after-injected-failure"}]
+#: What cannot be together though it overrides different methods, and why.
+_APART = {
+    frozenset({"no-retries", "retry-after-injected-failure"}): "no bundle that fails would be tried again",
+    frozenset({"late-finalization", "every-bundle-twice"}): "harnesses would not know in time what is committed",
+    frozenset({"late-finalization", "retry-after-injected-failure"}): "harnesses would not know in time what is committed",
+}
 
 
 def _own(variant: type[Rules]) -> set[str]:
@@ -330,8 +340,8 @@ def _cooperates(variant: type[Rules], method: str) -> bool:
 
 def clash(one: str, other: str) -> str | None:
     """Why two variants do not go together; None if they do."""
-    if {one, other} in _APART:
-        return "no bundle that fails would be tried again"
+    if why := _APART.get(frozenset({one, other})):
+        return why
     first, second = VARIANTS[one], VARIANTS[other]
     both = [name for name in _own(first) & _own(second) if not (_cooperates(first, name) and _cooperates(second, name))]
     return f"both decide {', '.join(sorted(both))}" if both else None

@@ -286,3 +286,8 @@ class Metric:
     API_REQUEST_COUNT = "beam:metric:io:api_request_count:v1"
     API_REQUEST_LATENCIES = "beam:metric:io:api_request_latencies:v1"
     USER_HISTOGRAM = "beam:metric:user:histogram_int64:v1"
+
+
+#: Metadata of provision, "true" from a runner that may throw away answers without fault and run their bundles again. A harness that
+#: knows it asks for finalization of every bundle, and learns by FinalizeBundle which of them count (M-BNDL-05, P-CTL-22).
+REPLAYS = "beam-conformance:replays"

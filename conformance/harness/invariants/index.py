@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from conformance.harness.transcript import End, Event, Open
+from conformance.wire import urns
 from conformance.wire.api import artifact_pb2, fn_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
 
@@ -143,14 +144,18 @@ class Bundle:
     #: Of the instruction; kept, since taking it out of its message anew each time is dear.
     request: fn_pb2.ProcessBundleRequest = attrs.field(factory=fn_pb2.ProcessBundleRequest)
     descriptor_id: str = ""
+    #: Answered without error, and thrown away by the runner, which ran its input again (M-BNDL-05).
+    discarded: bool = False
 
     @property
     def ok(self) -> bool:
-        return self.instruction is not None and self.instruction.ok
+        """Was it answered without error, for good?"""
+        return self.instruction is not None and self.instruction.ok and not self.discarded
 
     @property
     def failed(self) -> bool:
-        return self.instruction is not None and self.instruction.failed
+        """Does nothing of it count?"""
+        return self.instruction is not None and (self.instruction.failed or self.discarded)
 
     @property
     def response(self) -> fn_pb2.ProcessBundleResponse:
@@ -291,9 +296,18 @@ class Index:
         if submitted is None and self.job.prepare is not None:
             submitted = self.job.prepare.pipeline
         self.submitted: pb.Pipeline = submitted if submitted is not None else pb.Pipeline()
+        self._find_discarded()
         self.any_failed: bool = any(b.failed or (b.instruction and not b.instruction.answers) for b in self.bundles.values())
         self._executed = sorted((b for b in self.bundles.values() if b.instruction is not None), key=lambda b: b.seq)
         self.finish: Event | None = self.events[-1] if self.events else None
+
+    def _find_discarded(self) -> None:
+        """Where the runner said that it throws answers away, our harness asks for finalization of every bundle: by that it knows."""
+        if not any(event.message.info.metadata.get(urns.REPLAYS) == "true" for event in self.provision):
+            return
+        for bundle in self.bundles.values():
+            if bundle.ok and bundle.response.requires_finalization and not bundle.finalizes:
+                bundle.discarded = True
 
     # -- questions that several families ask ------------------------------------------------------------------------------
 

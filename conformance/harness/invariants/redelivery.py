@@ -231,7 +231,7 @@ def _failures(index: Index, book: Book, deliveries: _Deliveries, docket: Docket)
     if not failed:
         return
     attempts: Counter[bytes] = Counter()
-    for bundle in failed:
+    for bundle in [each for each in failed if not each.discarded]:
         docket.look("I-CTL-27")
         digest = hashlib.blake2b(digest_size=16)
         for entry in sorted(bundle.inputs, key=lambda entry: (entry.transform, entry.family or "", entry.payload)):
@@ -242,7 +242,7 @@ def _failures(index: Index, book: Book, deliveries: _Deliveries, docket: Docket)
                 "I-CTL-27", bundle.seq, f"bundle {bundle.id!r} is the {MAX_ATTEMPTS}th attempt at an input that failed each time"
             )
     if index.final_state == State.Value("FAILED"):
-        _error_text(index, failed, docket)
+        _error_text(index, [bundle for bundle in failed if not bundle.discarded], docket)
     if not index.done:
         return
     for key, bundles in deliveries.stages.items():
@@ -288,7 +288,11 @@ def _not_retried(
 
 def _error_text(index: Index, failed: list[Bundle], docket: Docket) -> None:
     streams = [stream for stream in index.job.streams if stream.method == "GetMessageStream"]
-    if not streams or not any(stream.ended is not None and stream.ended.message.status == "OK" for stream in streams):
+    if (
+        not failed
+        or not streams
+        or not any(stream.ended is not None and stream.ended.message.status == "OK" for stream in streams)
+    ):
         return
     said = "\n".join(
         event.message.message_response.message_text
