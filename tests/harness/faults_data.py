@@ -184,12 +184,6 @@ def _we_write_to_no_sink(job: Job) -> Record:
     return job.put("b1.out", "b1.out", change=lambda m: setattr(m.data[0], "transform_id", "make"))
 
 
-@fault("I-DATA-14", "we sent output of bundle 'b1' behind our answer")
-def _we_write_behind_our_answer(job: Job) -> Record:
-    job.move("b1.out.ends", "b1.answer")
-    return job["b1.out.ends"]
-
-
 @fault("I-DATA-14", "we ended output 'snk1' of bundle 'b1' 0 times")
 def _we_do_not_end_an_output(job: Job) -> Record:
     del job["b1.out.ends"].message.data[0]

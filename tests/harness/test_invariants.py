@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import faults_control  # noqa: F401  (registers its faults)
 import faults_data  # noqa: F401
@@ -101,6 +102,47 @@ def test_data_may_come_before_its_bundle() -> None:
         record = job.drop(name)
         job.records.insert(job.records.index(job["b2"]), record)
         record.time = job["b2"].time
+    _quiet(job)
+
+
+def test_outputs_may_come_behind_our_answer() -> None:
+    """The two are on streams of their own, whose order is free (P-CTL-18)."""
+    job = good()
+    job.move("b1.out.ends", "b1.answer")
+    _quiet(job)
+
+
+def test_an_impulse_may_be_split_away_whole() -> None:
+    """A bundle gives all of its input back before it begins, and another one gets it (P-SPL-04: L may be -1)."""
+    job = good()
+
+    def of_b0(message: Any) -> None:
+        for entry in message.data:
+            entry.instruction_id = "b0"
+
+    first = job.records.index(job["b1"])
+    ask = job.put("b1.ends", "s1", "s0", lambda m: setattr(m, "instruction_id", "s0"))
+    wanted = ask.message.process_bundle_split
+    wanted.instruction_id = "b0"
+    wanted.desired_splits["src1"].CopyFrom(wanted.desired_splits["src4"])
+    del wanted.desired_splits["src4"]
+    answer = job.put("s0", "s1.answer", "s0.answer", lambda m: setattr(m, "instruction_id", "s0"))
+    [channel] = answer.message.process_bundle_split.channel_splits
+    channel.transform_id, channel.last_primary_element, channel.first_residual_element = "src1", -1, 0
+    copies = [
+        job.put("s0.answer", "b1.answer", "b0.answer", lambda m: setattr(m, "instruction_id", "b0")),
+        job.put("s0.answer", "b1.out.ends", "b0.out.ends", of_b0),
+        answer,
+        ask,
+        job.put("b1.ends", "b1.ends", "b0.ends", of_b0),
+        job.put("b1.ends", "b1.data", "b0.data", of_b0),
+        job.put("b1.ends", "b1", "b0", lambda m: setattr(m, "instruction_id", "b0")),
+    ]
+    for record in copies:
+        job.records.remove(record)
+    for record in copies:
+        record.time = job["b1"].time
+        job.records.insert(first, record)
     _quiet(job)
 
 

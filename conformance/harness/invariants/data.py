@@ -186,7 +186,7 @@ def _elements(bundle: Bundle, load: Load, docket: Docket) -> None:
 
 
 def _outputs(bundle: Bundle, stage: Stage, docket: Docket) -> None:
-    """Our own side: outputs go to sinks and families, each ended once, before our answer."""
+    """Our own side: outputs go to sinks and families, each ended once; the order of outputs and answer is free (P-CTL-18)."""
     if not bundle.ok:
         return
     docket.look("I-DATA-14")
@@ -200,9 +200,6 @@ def _outputs(bundle: Bundle, stage: Stage, docket: Docket) -> None:
                 f"we sent output of bundle {bundle.id!r} to {entry.transform!r}, which is no sink or timer family of its stage",
                 bundle=bundle.id,
             )
-            return
-        if entry.seq > bundle.answered and not entry.embedded:
-            docket.find("I-DATA-14", entry.seq, f"we sent output of bundle {bundle.id!r} behind our answer", bundle=bundle.id)
             return
     for port in sorted(wanted, key=str):
         if ends[port] != 1:
@@ -409,8 +406,9 @@ def _impulses(edges: _Edges, docket: Docket) -> None:
                 for bundle, stage in bundles:
                     if bundle.failed:
                         continue
-                    load = edges.load(bundle, edges.source(stage, pcollection), outbound=False)
-                    seen += [(element, bundle) for element in (load.elements if load is not None else ())]
+                    # What a split took away comes again in another bundle (P-SPL-07).
+                    kept = edges.book.kept(bundle, edges.source(stage, pcollection).transform)
+                    seen += [(element, bundle) for element in kept]
                 docket.look("I-DATA-12", len(seen))
                 for element, bundle in seen:
                     problem = ""
