@@ -53,6 +53,29 @@ def _output_directory(address: str, output: str | None) -> Path:
     return directory
 
 
+def _jobs(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """The value of --jobs: a number, or None for auto."""
+    if value == "auto":
+        return None
+    if not value.isdigit() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number from 1 nor auto", context, parameter)
+    return int(value)
+
+
+def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ...]) -> int:
+    """How many processes run the suite: what was asked for, or as many as the profile and the machine are good for.
+
+    A few leaves or names are sooner asked by one process than two are started; so are words to pytest that want one process.
+    """
+    from conformance.endpoints.profiles import PROFILES
+
+    if options["jobs"] is not None:
+        return int(options["jobs"])
+    if options["leaf"] or options["keyword"] or options["pytest_output"] or pytest_args:
+        return 1
+    return min(PROFILES[profile].processes, len(os.sched_getaffinity(0)))
+
+
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.option(
     "--runner", default="reference", show_default=True, metavar="ADDRESS", help="reference, grpc://HOST:PORT, prism, python."
@@ -63,7 +86,9 @@ def _output_directory(address: str, output: str | None) -> Path:
 @click.option("--mode", type=click.Choice(["batch", "streaming", "both"]), default="both", show_default=True)
 @click.option("--examples", type=click.IntRange(1), default=25, show_default=True, help="Generated programs per property.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated programs.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel processes, a runner each.")
+@click.option(
+    "--jobs", default="auto", show_default=True, metavar="N|auto", callback=_jobs, help="Parallel processes, a runner each."
+)
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts.")
 @click.option("--baseline", type=click.Path(exists=True, dir_okay=False), help="Judge the results by this baseline.")
 @click.option("--timeout-scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
@@ -88,7 +113,7 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
 
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
-        address.parse(runner)
+        profile = address.parse(runner).kind
         check_names(Settings(areas=options["area"], leaves=options["leaf"]))
     except (errors.EndpointError, SelectionError) as error:
         raise CallError(str(error)) from None
@@ -100,6 +125,9 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
         except (baseline.BaselineError, OSError) as error:
             raise CallError(str(error)) from None
     arguments = _pytest_arguments(runner, directory, options)
+    if (processes := _processes(profile, options, pytest_args)) > 1:
+        # In the order of the collection, prerequisites first, a few at a time.
+        arguments += ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"]
     console = Console(stderr=False)
     progress = ProgressPlugin(console, quiet_pytest=not options["pytest_output"])
     code = int(pytest.main([*arguments, *pytest_args], plugins=[progress]))
@@ -109,7 +137,8 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
 def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> list[str]:
     """What pytest is called with; the working directory's own pytest settings stay out of it."""
     ini = Path(__file__).parent / "suite" / "pytest.ini"
-    arguments = ["--pyargs", "conformance.suite", "--noconftest", "-c", str(ini), "--rootdir", str(Path.cwd())]
+    # The suite's checks tell their own story, so rewriting `assert` would only cost: 2 s a process where no bytecode is kept.
+    arguments = ["--pyargs", "conformance.suite", "--noconftest", "-c", str(ini), "--rootdir", str(Path.cwd()), "--assert=plain"]
     arguments += [
         "-o",
         f"cache_dir={(directory / '.pytest_cache').resolve()}",
@@ -135,8 +164,6 @@ def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> 
         arguments += ["--beam-shard", options["shard"]]
     if options["no_pack"]:
         arguments.append("--no-pack")
-    if options["jobs"] > 1:
-        arguments += ["-n", str(options["jobs"])]
     return [*arguments, "--beam-command", shlex.join(["beam-conformance", *sys.argv[1:]])]
 
 

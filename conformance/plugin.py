@@ -6,6 +6,7 @@ each xdist worker as in a plain run; only the controller writes results.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ from conformance.suite.case import Case
 from conformance.suite.conductor import Conductor
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.outcomes import EndpointGone, judge_exception
+from conformance.suite.prerequisites import Waiting, cores
 from conformance.suite.recording import Recorder, as_result, describe
 from conformance.suite.selection import SelectionError, select
 from conformance.suite.settings import Settings
@@ -119,6 +121,11 @@ def runner(request: pytest.FixtureRequest) -> RunnerUnderTest:
     return conductor.runner
 
 
+def prefix_of(assertion: str, name: str) -> str:
+    """The prefix of a case's observers and ids: by its own names alone, so that its pipeline is the same in every run."""
+    return f"c{hashlib.blake2b(f'{assertion} {name}'.encode(), digest_size=5).hexdigest()}."
+
+
 def _marked_items(items: Iterable[pytest.Item]) -> list[tuple[pytest.Item, Marked]]:
     found = []
     for item in items:
@@ -140,6 +147,10 @@ class SuiteSession:
         self.is_worker = hasattr(config, "workerinput")
         self.conductor: Conductor | None = None
         self.recorder: Recorder | None = None
+        #: What this process was given to do, as data for the controller; see `_plan`.
+        self._work: dict[str, Any] = {}
+        #: In the controller: results that wait for what decides about them.
+        self._waiting: Waiting | None = None
 
     @property
     def is_controller(self) -> bool:
@@ -163,33 +174,43 @@ class SuiteSession:
             config.hook.pytest_deselected(items=dropped)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Reach the endpoint once, before any test, so that a wrong address ends the run with one sentence and exit code 4."""
         ours = _marked_items(session.items)
         if self.config.option.collectonly or not (ours or self.is_controller):
-            return
+            return None
+        self._work = self._plan(mark for _, mark in ours)
         if not self.is_worker:
             try:
-                modes = tuple(mode for mode in self.settings.modes if any(mode in mark.modes for _, mark in ours))
-                self.recorder = Recorder(self.settings, expected=len(ours), modes=modes)
+                self.recorder = Recorder(self.settings, expected=len(ours), modes=self._work["modes"])
             except OSError as error:
                 pytest.exit(f"cannot write the report: {error}; choose another directory with --beam-report", returncode=4)
         if self.is_controller:
-            return
+            return None
         try:
             self.conductor = Conductor.open(self.settings)
         except endpoint_errors.EndpointError as error:
-            pytest.exit(str(error), returncode=error.exit_code)
+            if not self.is_worker:
+                pytest.exit(str(error), returncode=error.exit_code)
+            self.config.workeroutput["beam_fatal"] = (str(error), error.exit_code)  # type: ignore[attr-defined]
+            return True  # this process has nothing more to do; the controller ends the run
         runner = self.conductor.runner
         if self.recorder is not None:
             self.recorder.runner(self.conductor.identity())
-        for index, (item, mark) in enumerate(ours):
+        for item, mark in ours:
             if mark.scenario is not None:
                 callspec = getattr(item, "callspec", None)
                 parameters = dict(callspec.params) if callspec else {}
-                item.stash[CASE] = Case(mark, parameters, f"c{index}.", self.settings, runner)
+                item.stash[CASE] = Case(mark, parameters, prefix_of(mark.assertion, item.name), self.settings, runner)
         if not self.is_worker:  # an xdist worker cannot know which tests will be its own
             runner.expect(item.stash[CASE] for item, mark in ours if mark.packable)
+        return None
+
+    def _plan(self, marks: Iterable[Marked]) -> dict[str, Any]:
+        """How many tests were selected, in which modes, and how many of them are core assertions of which leaf."""
+        marks = list(marks)
+        modes = tuple(mode for mode in self.settings.modes if any(mode in mark.modes for mark in marks))
+        return {"selected": len(marks), "modes": modes, "cores": cores(mark.assertion for mark in marks)}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -222,6 +243,7 @@ class SuiteSession:
         # xdist carries attributes that are plain data from its workers to the controller
         report.beam_result = result  # type: ignore[attr-defined]
         report.beam_identity = self.conductor.identity()  # type: ignore[attr-defined]
+        report.beam_work, self._work = self._work, {}  # type: ignore[attr-defined]
         verdict = Verdict(result["verdict"])
         if verdict is not Verdict.PASS and not unexpected(as_result(result)):
             report.outcome = "skipped"
@@ -241,15 +263,27 @@ class SuiteSession:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "beam_result", None)
-        if result is not None and self.recorder is not None:
-            self.recorder.runner(report.beam_identity)
+        if result is None or self.recorder is None:
+            return
+        if not self.is_controller:
             self.recorder.write(result)
+            return
+        if self._waiting is None:  # the first result of the first process tells what all of them have collected
+            work = report.beam_work
+            self.recorder.expect(work["selected"], tuple(work["modes"]))
+            self._waiting = Waiting(work["cores"])
+            self.recorder.runner(report.beam_identity)
+        for line in self._waiting.take(result):
+            self.recorder.write(line)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """An xdist worker ended: take over what it learned of the invariants."""
+        """An xdist worker ended: take over what it learned of the invariants, or why it could not begin."""
+        told = getattr(node, "workeroutput", {})
+        if fatal := told.get("beam_fatal"):
+            pytest.exit(fatal[0], returncode=fatal[1])
         if self.recorder is not None:
-            self.recorder.invariants(getattr(node, "workeroutput", {}).get("beam_invariants", []))
+            self.recorder.invariants(told.get("beam_invariants", []))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -261,6 +295,8 @@ class SuiteSession:
             elif self.recorder is not None:
                 self.recorder.invariants(summary)
         if self.recorder is not None:
+            for line in self._waiting.rest() if self._waiting is not None else ():
+                self.recorder.write(line)
             interrupted = bool(session.shouldstop) or exitstatus in (2, 3, 4)
             self.recorder.finish(complete=not interrupted)
             if self.recorder.unexpected and session.exitstatus == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -47,6 +48,13 @@ class ProgressPlugin:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._total = len(session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Of several processes it is they that collect, each of them everything."""
+        self._total = len(ids)
+        if self._progress is not None:
+            self._progress.update(self._task, total=self._total)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

@@ -35,6 +35,7 @@ KEYS: Final[Mapping[str, tuple[str | list[str], str]]] = {
     "observed": ([], "As in the result, where the producer has it here"),
     "reference": ([], "What the reference runner did with the same program"),
     "seed": (["integer", "string", "null"], "Of the generated program"),
+    "digest": ("string", "Of what the runner was asked to run: equal in all runs of one seed, packed or not"),
     "command": ("string", "Repeats this one result"),
     "rule": ("string", "As in the result"),
     "log_tail": ("string", "The end of the runner's log, or a reference to a blob"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Sequence
@@ -9,14 +10,15 @@ from typing import Any
 
 from conformance.endpoints import Endpoint, PackSize, open_endpoint
 from conformance.harness import invariants
-from conformance.pipeline import Program, draw
+from conformance.pipeline import draw
 from conformance.report.verdicts import Verdict
 from conformance.suite import ledger
 from conformance.suite.assertions import Marked
 from conformance.suite.case import Case
-from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.execution import RunnerUnderTest, digest
 from conformance.suite.outcomes import Blocked, Judgement
 from conformance.suite.packing import measured_pack_size
+from conformance.suite.prerequisites import blocked_because, breaks
 from conformance.suite.run import Run
 from conformance.suite.settings import Settings
 from conformance.wire import urns
@@ -63,10 +65,9 @@ class Conductor:
         """Raise Blocked if a prerequisite of the assertion's leaf did not pass."""
         self.runner.played_by = ""
         self.runner.remarks.clear()
-        leaf = ledger.load().leaf(assertion.partition("/")[0])
-        for needed in ledger.load().prerequisites(leaf.id):
-            if needed in self._broken:
-                raise Blocked(f"blocked by {needed}: {self._broken[needed]} did not pass")
+        self.runner.asked.clear()
+        if because := blocked_because(assertion.partition("/")[0], self._broken):
+            raise Blocked(because)
 
     def conclude(
         self,
@@ -86,7 +87,7 @@ class Conductor:
         judged = judgement or Judgement(Verdict.PASS, "")
         if entry.level == "MAY" and judged.verdict is Verdict.WRONG:  # a freedom, used the other way: that is no fault
             judged = Judgement(Verdict.NO_VERDICT, f"optional, and not done: {judged.message}")
-        if judged.verdict not in (Verdict.PASS, Verdict.NO_VERDICT) and entry == core_of(leaf):
+        if breaks(entry, judged.verdict):
             self._broken.setdefault(leaf.id, mark.assertion)
         parameter = re.sub(r"[^a-z0-9]+", "-", name.partition("[")[2].removesuffix("]").lower()).strip("-")
         result = {
@@ -123,9 +124,12 @@ class Conductor:
         passed = judged.verdict is Verdict.PASS
         run = case.run if case is not None else (None if passed else self.runner.last_run)
         if case is not None:
-            evidence["program"] = draw_program(case.program)
+            pipeline = case.program.build(environment_for_drawing())
+            evidence |= {"program": drawn(pipeline, case.program.prefix), "digest": digest(pipeline)}
         elif run is not None:
-            evidence["program"] = {"mermaid": draw.mermaid(run.pipeline), "svg": draw.svg(run.pipeline)}
+            evidence["program"] = drawn(run.pipeline)
+        if case is None and self.runner.asked:
+            evidence["digest"] = hashlib.sha256("\n".join(self.runner.asked).encode()).hexdigest()[:16]
         if passed:
             return evidence
         evidence["detail"] = detail[-4000:]
@@ -164,21 +168,15 @@ def reproduce(settings: Settings, leaf: str, test: str = "") -> str:
     return shlex.join(words)
 
 
-def core_of(leaf: ledger.Leaf) -> ledger.Assertion | None:
-    """The assertion without which nothing that builds on the leaf can be judged: its first MUST. The finer ones block nobody."""
-    return next((assertion for assertion in leaf.assertions if assertion.level == "MUST"), None)
-
-
 def environment_for_drawing() -> pb.Environment:
     """An environment that no job uses: pictures and listings are made without a session."""
     return pb.Environment(urn=urns.Env.EXTERNAL)
 
 
-def draw_program(program: Program) -> dict[str, str]:
-    """The program's picture, for the page: built again without a session, so that it is the same in every run."""
-    pipeline = program.build(environment_for_drawing())
-    drawn = {"mermaid": draw.mermaid(pipeline), "svg": draw.svg(pipeline)}
-    return {form: text.replace(program.prefix, "") if program.prefix else text for form, text in drawn.items()}
+def drawn(pipeline: pb.Pipeline, prefix: str = "") -> dict[str, str]:
+    """The pipeline's picture, for the page, without the prefix that its ids have."""
+    pictures = {"mermaid": draw.mermaid(pipeline), "svg": draw.svg(pipeline)}
+    return {form: text.replace(prefix, "") if prefix else text for form, text in pictures.items()}
 
 
 def observations_of(run: Run) -> dict[str, list[str]]:

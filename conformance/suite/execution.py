@@ -6,6 +6,7 @@ stands alone, and only then is that program judged.
 
 from __future__ import annotations
 
+import hashlib
 import pkgutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -26,9 +27,10 @@ from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, No
 from conformance.suite.run import Run
 from conformance.suite.scripting import SDF, TESTSTREAM, add, play
 from conformance.suite.settings import Settings
+from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["RunnerUnderTest"]
+__all__ = ["RunnerUnderTest", "digest"]
 
 
 #: Of so many breaches of one invariant the messages around are kept.
@@ -71,6 +73,8 @@ class RunnerUnderTest:
         self.jobs = 0
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
+        #: What the assertion at hand asked the runner to run, in order: digests of pipelines, drawn programs in words.
+        self.asked: list[str] = []
         #: What played the scripts of the assertion at hand, "" if it has none; as evidence for property-based tests.
         self.played_by = ""
         #: Admissible behaviour in which runners differ, seen in generated programs of the assertion at hand, and how often.
@@ -190,6 +194,7 @@ class RunnerUnderTest:
         session_options = options.pop("session_options", {})
         session = self.session(**session_options)
         pipeline = build(session)
+        self.asked.append(digest(pipeline))
         outcome = self.submit(pipeline, session, label=label, **options)
         run = Run("", outcome, session, pipeline)
         self.last_run = run
@@ -338,6 +343,16 @@ def function_modules() -> tuple[str, ...]:
 def _one_pipeline(pipelines: Sequence[pb.Pipeline]) -> pb.Pipeline:
     """A single pipeline as it is, several as branches of one."""
     return pipelines[0] if len(pipelines) == 1 else pack([(f"b{index}", each) for index, each in enumerate(pipelines)])
+
+
+def digest(pipeline: pb.Pipeline) -> str:
+    """Tells pipelines apart, and equal ones of two runs not: the address of the harness, which is new in each job, is left out."""
+    plain = pb.Pipeline()
+    plain.CopyFrom(pipeline)
+    for environment in plain.components.environments.values():
+        if environment.urn in (urns.Env.EXTERNAL, urns.Env.PROCESS):
+            environment.ClearField("payload")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]
 
 
 def raise_unless_done(outcome: JobOutcome, session: Session | None = None) -> None:

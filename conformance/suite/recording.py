@@ -48,6 +48,10 @@ class Recorder:
             self.output.mkdir(parents=True, exist_ok=True)
             (self.output / "results.jsonl").touch()
 
+    def expect(self, selected: int, modes: tuple[str, ...]) -> None:
+        """Tell what was selected, where other processes know it; before the first result."""
+        self.selected, self.modes = selected, modes
+
     def runner(self, identity: dict[str, str]) -> None:
         """Tell which runner answers; the header is written once."""
         if self._identity is not None:

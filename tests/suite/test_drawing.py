@@ -19,7 +19,7 @@ NUMBERS = st.lists(st.integers(0, 1000), max_size=5)
 
 def runner(pack_size: int, examples: int = 30) -> Any:
     """As much of a runner under test as drawing looks at."""
-    return SimpleNamespace(pack_size=pack_size, settings=Settings(examples=examples, seed=7))
+    return SimpleNamespace(pack_size=pack_size, asked=[], settings=Settings(examples=examples, seed=7))
 
 
 def test_the_seed_decides_what_is_drawn() -> None:
@@ -83,7 +83,7 @@ def test_counter_examples_are_kept_for_each_property(tmp_path: Path) -> None:
         if any(sum(each) > 1000 for each in drawn):
             raise Wrong(f"{drawn[0]} is large")
 
-    kept = SimpleNamespace(pack_size=1, settings=Settings(examples=50, seed=7, output=str(tmp_path)))
+    kept = SimpleNamespace(pack_size=1, asked=[], settings=Settings(examples=50, seed=7, output=str(tmp_path)))
     with pytest.raises(Wrong) as first:
         every(kept, NUMBERS, fails, "a/b")
     asked: list[list[int]] = []

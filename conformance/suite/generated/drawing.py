@@ -79,9 +79,11 @@ def every(
     __tracebackhide__ = True
     wanted = examples or runner.settings.examples
     one_by_one = _OneByOne(runner, strategy, check, wanted, label)
+    earlier = list(runner.asked)
     size = runner.pack_size if packed else 1
     if size == 1:
-        one_by_one.go([Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+        asked = one_by_one.go([Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+        runner.asked[:] = [*earlier, *asked]
         return
     with contextlib.suppress(unittest.SkipTest, pytest.skip.Exception):  # how Hypothesis says that nothing is stored
         one_by_one.go([Phase.explicit, Phase.reuse])
@@ -94,6 +96,7 @@ def every(
         except Exception:
             one_by_one.go([Phase.generate, Phase.shrink])
             raise
+    runner.asked[:] = [*earlier, *map(repr, drawn)]
 
 
 @frozen
@@ -106,8 +109,10 @@ class _OneByOne(Generic[T]):
     examples: int
     label: str
 
-    def go(self, phases: Sequence[Phase]) -> None:
+    def go(self, phases: Sequence[Phase]) -> list[str]:
+        """What was asked, in words; where it fails, `runner.asked` is left with what fails."""
         __tracebackhide__ = True
+        asked: list[str] = []
         output = self.runner.settings.output
         database = f"{output}/examples/{self.label.replace('/', '-')}" if output else None
 
@@ -115,9 +120,14 @@ class _OneByOne(Generic[T]):
         @hypothesis_seed(seed_for(self.runner.settings.seed, self.label))
         @given(self.strategy)
         def holds(example: T) -> None:
+            asked.append(repr(example))
             self.check([example])
 
         try:
             holds()
         except FlakyFailure as group:  # the runner's answer differs from run to run; what it was first is what is told
             raise group.exceptions[0] from None
+        except Exception:
+            self.runner.asked[:] = asked[-1:]
+            raise
+        return asked
