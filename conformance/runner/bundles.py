@@ -150,13 +150,13 @@ class Bundles:
 
     def _answered(self, command: RunBundle, worker: Worker, response: Any, streams: BundleIO) -> None:
         """Commits a bundle, unless a variant has it run once more."""
-        if self._rules.breaks(command.attempt):
+        if worker.provisioned and self._rules.breaks(command.attempt):
             self._failed(command, "its answer was lost before it was committed, on purpose")
             return
         self._measures.forget(command.bundle)
         if not response.requires_finalization:
             del self.workers[command.bundle]
-        if self._rules.throws_away(command.attempt):
+        if worker.provisioned and self._rules.throws_away(command.attempt):
             self.workers.pop(command.bundle, None)
             self._dispatch(BundleDiscarded(command.bundle))
             return

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from attrs import evolve
+
 from conformance.runner import cutting
 from conformance.runner.engine_events import BundleDone, RunBundle
 from conformance.runner.engine_nodes import MAX, MIN, Context, EngineError, NodeRun
@@ -17,7 +19,7 @@ from conformance.runner.plan import Collection, GroupNode
 from conformance.wire.api import pipeline_pb2 as pb
 from conformance.wire.values import Pane
 
-__all__ = ["CHUNK_BYTES", "GroupRun", "PaneView", "ViewRun", "answers", "ask"]
+__all__ = ["CHUNK_BYTES", "GroupRun", "PaneView", "ViewRun", "answers", "ask", "repeated"]
 
 #: Output chunks are cut at about this size: small enough to stream, large enough that a chunk's overhead does not show.
 CHUNK_BYTES = 1 << 20
@@ -37,8 +39,8 @@ class GroupRun(NodeRun):
         self._size = 0
         #: Arrived, and not yet in the grouping: all of a bounded input whose windows merge, what comes while the SDK merges.
         self._inbox: list[bytes] = []
-        #: Of each bundle that the merger runs: what waits for it, the windows to merge by key, the attempt.
-        self._asked: dict[str, tuple[Arrivals, dict[bytes, list[bytes]], int]] = {}
+        #: Of each bundle that the merger runs: what waits for it, and the keys whose windows are merged, in order.
+        self._asked: dict[str, tuple[Arrivals, list[bytes], RunBundle]] = {}
         self._earliest = MAX
 
     def accept(self, collection: str, chunks: list[bytes]) -> None:
@@ -116,26 +118,24 @@ class GroupRun(NodeRun):
             self._deliver()
             self.context.dirty = True
             return
-        yield self._ask(arrivals, questions, 1)
-
-    def _ask(self, arrivals: Arrivals, questions: dict[bytes, list[bytes]], attempt: int) -> RunBundle:
-        assert self._merger is not None
         bundle = self.context.bundle_id()
-        self._asked[bundle] = (arrivals, questions, attempt)
         data = ask(bundle, map(cutting.iterable_of, questions.values()))
-        return RunBundle(bundle, self._merger.id, (data,), attempt=attempt)
+        command = RunBundle(bundle, self._merger.id, (data,))
+        self._asked[bundle] = (arrivals, list(questions), command)
+        yield command
 
     def attempts(self, bundle: str) -> int:
-        return self._asked[bundle][2]
+        return self._asked[bundle][2].attempt
 
     def again(self, bundle: str) -> RunBundle:
-        arrivals, questions, attempt = self._asked.pop(bundle)
-        return self._ask(arrivals, questions, attempt + 1)
+        arrivals, keys, failed = self._asked.pop(bundle)
+        command = repeated(failed, self.context)
+        self._asked[command.bundle] = (arrivals, keys, command)
+        return command
 
     def commit(self, done: BundleDone) -> None:
         """Applies the merges that the SDK answered; every window stands in exactly one place (P-PIPE-19)."""
-        arrivals, questions, _ = self._asked.pop(done.bundle)
-        keys = list(questions)
+        arrivals, keys, _ = self._asked.pop(done.bundle)
         assert self._merger is not None
         (answer,) = self._merger.sinks.values()
         window = self._collection.cut.window
@@ -169,6 +169,11 @@ def ask(bundle: str, questions: Iterable[bytes]) -> bytes:
         nonce = f"{bundle}/{index}".encode()
         parts.append(cutting.windowed_value(MIN, [b""], b"\x0f", cutting.encode_varint(len(nonce)) + nonce + question))
     return b"".join(parts)
+
+
+def repeated(command: RunBundle, context: Context) -> RunBundle:
+    """The same questions once more, under the same nonces, since it is the same input (M-BNDL-03)."""
+    return evolve(command, bundle=context.bundle_id(), attempt=command.attempt + 1)
 
 
 def answers(context: Context, done: BundleDone, sink: str) -> Iterable[tuple[int, bytes]]:

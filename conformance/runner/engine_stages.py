@@ -22,7 +22,7 @@ from attrs import define, evolve, field, frozen
 
 from conformance.runner import cutting
 from conformance.runner.engine_events import BundleDone, BundleSplit, Residual, RunBundle
-from conformance.runner.engine_groups import ViewRun, answers, ask
+from conformance.runner.engine_groups import ViewRun, answers, ask, repeated
 from conformance.runner.engine_nodes import MAX, MIN, Context, EngineError, NodeRun
 from conformance.runner.holds import Holds
 from conformance.runner.plan import Collection, SideInput, StageNode, TimerFamily
@@ -95,7 +95,7 @@ class StageRun(NodeRun):
         self._windowed = [side for side in node.side_inputs if not context.bounded(side.collection)]
         #: Main window → side window, for each side input that the SDK maps; None while it is asked.
         self._mapped: dict[str, dict[bytes, bytes | None]] = {}
-        self._mapping: dict[str, tuple[SideInput, list[bytes], int]] = {}
+        self._mapping: dict[str, tuple[SideInput, list[bytes], RunBundle]] = {}
 
     def touches(self) -> Iterable[str]:
         return (*super().touches(), *(side.collection for side in self.node.side_inputs))
@@ -326,13 +326,11 @@ class StageRun(NodeRun):
             windows = unknown.get(side.name)
             if windows:
                 self._mapped.setdefault(side.name, {}).update(dict.fromkeys(windows))
-                yield self._map(side, windows, 1)
-
-    def _map(self, side: SideInput, windows: list[bytes], attempt: int) -> RunBundle:
-        assert side.mapper is not None
-        bundle = self.context.bundle_id()
-        self._mapping[bundle] = (side, windows, attempt)
-        return RunBundle(bundle, side.mapper.id, (ask(bundle, windows),), attempt=attempt)
+                assert side.mapper is not None
+                bundle = self.context.bundle_id()
+                command = RunBundle(bundle, side.mapper.id, (ask(bundle, windows),))
+                self._mapping[bundle] = (side, windows, command)
+                yield command
 
     def _sides_ready(self, window: bytes, unknown: dict[str, list[bytes]]) -> bool:
         ready = True
@@ -534,12 +532,14 @@ class StageRun(NodeRun):
             self._release(piece)
 
     def attempts(self, bundle: str) -> int:
-        return self._mapping[bundle][2] if bundle in self._mapping else self.running[bundle].attempts
+        return self._mapping[bundle][2].attempt if bundle in self._mapping else self.running[bundle].attempts
 
     def again(self, bundle: str) -> RunBundle:
         if bundle in self._mapping:
-            side, windows, attempt = self._mapping.pop(bundle)
-            return self._map(side, windows, attempt + 1)
+            side, windows, asked = self._mapping.pop(bundle)
+            command = repeated(asked, self.context)
+            self._mapping[command.bundle] = (side, windows, command)
+            return command
         failed = self.running.pop(bundle)
         self._epoch += 1
         failed.state = self._state(failed.truncating)

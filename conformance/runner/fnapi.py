@@ -112,6 +112,8 @@ class Worker:
             else [""]
         )
         self.provision: Any = None
+        #: Whether the harness asked for it, and so knows what it says.
+        self.provisioned = False
         #: PCollections whose chunks are cut into pairs as they come.
         self.cutters: Mapping[str, PairCutter] = {}
         #: Set once the harness has fetched a descriptor.

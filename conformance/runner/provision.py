@@ -44,4 +44,5 @@ class Provision:
 
     async def GetProvisionInfo(self, request: Any, context: Any) -> Any:
         worker = await self._fnapi.worker_of(context)
+        worker.provisioned = True
         return provision_pb2.GetProvisionInfoResponse(info=worker.provision)

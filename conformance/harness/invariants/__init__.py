@@ -42,7 +42,7 @@ from conformance.harness.invariants.index import Index
 from conformance.harness.transcript import Event
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["CATALOGUE", "Finding", "Level", "Rule", "Side", "check", "checked", "judge"]
+__all__ = ["CATALOGUE", "Finding", "Level", "Rule", "Side", "check", "checked", "discarded", "judge"]
 
 FAMILIES: Final[tuple[Callable[[Index, Book, Docket], None], ...]] = tuple(
     family.check for family in (channels, control, descriptors, redelivery, data, grouping, state, timers, jobs, metrics)
@@ -68,3 +68,9 @@ def check(transcript: Iterable[Event], submitted: pb.Pipeline | None = None) -> 
 def checked(transcript: Iterable[Event], submitted: pb.Pipeline | None = None) -> dict[str, int]:
     """How often each invariant of the catalogue had something to look at; 0 tells that it was never exercised."""
     return judge(transcript, submitted)[1]
+
+
+def discarded(transcript: Iterable[Event]) -> set[tuple[str, str]]:
+    """(worker, instruction id) of bundles that were answered without error and do not count: the runner said in provision that it
+    may throw answers away, and ran their input again (M-BNDL-05)."""
+    return {key for key, bundle in Index(transcript).bundles.items() if bundle.discarded}

@@ -227,4 +227,5 @@ def test_timers_not_among_the_data(case: Case) -> Scenario:
     same(len(run.values("out")), 1, "elements processed", rule="P-DATA-02")
     messages = [event.message for event in run.transcript.events("data", direction="R->S", kind="Elements")]
     delivered = [entry for entry in _timers_to_worker(messages) if entry.timers]
-    same(len(delivered), 1, "entries that carry timers", rule="P-TMR-05")
+    bundles = {entry.instruction_id for entry in delivered}  # more than one where the runner runs a bundle again (M-BNDL-05)
+    same(len(delivered), max(1, len(bundles)), "entries that carry timers", rule="P-TMR-05")

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from conformance.harness import Event
+from conformance.harness.invariants import discarded
 from conformance.pipeline import PCollection
 from conformance.suite.checks import Wrong, holds
 from conformance.suite.outcomes import Declined, NotExercised
@@ -200,10 +201,11 @@ def result(run: Run, kind: str, name: str) -> Any:
 
 
 def reported(run: Run) -> dict[Key, list[Any]]:
-    """Key → the decoded payload of each bundle that was answered OK, in order, from the transcript's full infos."""
+    """Key → the decoded payload of each bundle that was answered OK for good, in order, from the transcript's full infos."""
     found: dict[Key, list[Any]] = defaultdict(list)
+    lost = discarded(run.transcript)
     for event in _answers(run.transcript.events("control", direction="S->R", kind="InstructionResponse")):
-        if not event.message.error:
+        if not event.message.error and (event.worker_id, event.message.instruction_id) not in lost:
             for info in event.message.process_bundle.monitoring_infos:
                 if info.type in DECODERS:
                     found[Key.of(info)].append(read(info))
