@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conformance import __version__
+from conformance.cli_engine import with_docker_command
 from conformance.cli_errors import CallError
 from conformance.cli_report import baseline_group, diff_command, merge_command, report_command, tell_github
 
@@ -33,7 +34,7 @@ def cli() -> None:
     """Conformance of Apache Beam portable runners: what a runner supports, what it gets wrong, and why."""
 
 
-for _command in (report_command, diff_command, merge_command, baseline_group):
+for _command in (report_command, diff_command, merge_command, baseline_group, with_docker_command):
     cli.add_command(_command)
 
 
@@ -92,7 +93,7 @@ def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ..
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts.")
 @click.option("--baseline", type=click.Path(exists=True, dir_okay=False), help="Judge the results by this baseline.")
 @click.option("--timeout-scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
-@click.option("--environment", type=click.Choice(["loopback", "process"]), default="loopback", show_default=True)
+@click.option("--environment", type=click.Choice(["loopback", "process", "docker"]), default="loopback", show_default=True)
 @click.option("--no-pack", is_flag=True, help="A job of its own for every program.")
 @click.option(
     "--output", metavar="DIR", help="Where to write results.jsonl, junit.xml and index.html [default: reports/<runner>]"

@@ -22,7 +22,7 @@ from conformance.suite.outcomes import EndpointGone, judge_exception
 from conformance.suite.prerequisites import Waiting, cores
 from conformance.suite.recording import Recorder, as_result, describe
 from conformance.suite.selection import SelectionError, select
-from conformance.suite.settings import Settings
+from conformance.suite.settings import ENVIRONMENTS, Settings
 
 CASE = pytest.StashKey[Case]()
 SESSION = pytest.StashKey["SuiteSession"]()
@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--beam-leaf", action="append", default=[], metavar="LEAF", help="only this leaf (repeatable)")
     group.addoption("--beam-examples", type=int, default=25, metavar="N", help="generated programs per property (default: 25)")
     group.addoption("--beam-seed", type=int, default=0, metavar="N", help="seed of generated programs (default: 0)")
-    group.addoption("--beam-environment", default="loopback", choices=["loopback", "process"], help="where the harness runs")
+    group.addoption("--beam-environment", default="loopback", choices=ENVIRONMENTS, help="where the harness runs")
     group.addoption(
         "--beam-script-source",
         default="auto",

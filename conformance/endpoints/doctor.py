@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -76,17 +77,15 @@ def _java() -> Finding:
 
 
 def _docker() -> Finding:
-    import docker
-    from docker.errors import DockerException
+    from conformance.endpoints import engine, errors
 
     try:
-        client = docker.from_env(timeout=int(_SECONDS))
-        try:
-            return Finding("docker", True, f"engine {client.version()['Version']}")
-        finally:
-            client.close()
-    except (DockerException, OSError):
-        return Finding("docker", False, "no engine answers; DOCKER environments need one. Start Docker, or set DOCKER_HOST.")
+        client = engine.connect(int(_SECONDS))
+    except errors.NoEngine as error:
+        how = "'beam-conformance with-docker' can start one." if not engine.missing_for_private() else ""
+        return Finding("docker", False, f"DOCKER environments need one, and {error} {how}".strip())
+    with contextlib.closing(client):
+        return Finding("docker", True, f"engine {client.version()['Version']}")
 
 
 def _tool(name: str, argv: list[str], need: str) -> Finding:

@@ -14,6 +14,8 @@ __all__ = [
     "EndpointDied",
     "EndpointError",
     "EndpointUnreachable",
+    "ImageMissing",
+    "NoEngine",
     "NoProfile",
     "NotAJobService",
     "NotManaged",
@@ -40,6 +42,14 @@ class NoProfile(EndpointError):
 
 class ToolMissing(EndpointError):
     """A program or package that a launcher needs is not installed."""
+
+
+class NoEngine(EndpointError):
+    """No Docker engine answers, or none can be started."""
+
+
+class ImageMissing(EndpointError):
+    """An image is neither on the engine nor can it be pulled or built."""
 
 
 class EndpointUnreachable(EndpointError):

@@ -6,6 +6,7 @@ choose its port and reads it from the server's own log, so no port is ever picke
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import mmap
 import os
@@ -22,6 +23,7 @@ import platformdirs
 from attrs import frozen
 
 from conformance import __version__
+from conformance.endpoints import engine, images
 from conformance.endpoints.address import Address
 from conformance.endpoints.errors import AddressError, EndpointError, ToolMissing
 
@@ -102,10 +104,21 @@ def _python(address: Address, progress: Progress) -> Launch:
     )
 
 
+def _docker(address: Address, progress: Progress) -> Launch:
+    """The image with its own command; its log tells the port, as those of Beam's job servers and of ours do."""
+    image = address.target
+    with contextlib.closing(engine.connect()) as client:
+        images.pull_if_absent(client, image, progress)
+    argv = (sys.executable, "-m", "conformance.endpoints.contained", image)
+    ready = re.compile(r"(?:\blistening on|JobService started on|Serving JobManagement\"? endpoint=)\s*\S*:(\d+)\b")
+    return Launch(argv, ready, lambda: image)
+
+
 LAUNCHERS: dict[str, Callable[[Address, Progress], Launch]] = {
     "reference": _reference,
     "prism": _prism,
     "python": _python,
+    "docker": _docker,
 }
 
 

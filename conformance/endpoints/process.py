@@ -24,17 +24,20 @@ __all__ = ["LOG_LINES", "ManagedProcess"]
 #: How much of a log is kept: enough for a Go panic with its goroutines or a Java stack trace.
 LOG_LINES = 400
 _LINE_CHARS = 2000
-#: What a process gets between a polite request to end and the end.
 _GRACE_SECONDS = 2.0
 
 _alive: weakref.WeakSet[ManagedProcess] = weakref.WeakSet()
 
 
 class ManagedProcess:
-    """One running command. Its temporary files go to a directory that is removed with it."""
+    """One running command. Its temporary files go to a directory that is removed with it.
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    `grace` is what it gets, in seconds, between a polite request to end and the end.
+    """
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None = None, grace: float = _GRACE_SECONDS) -> None:
         self.argv = tuple(argv)
+        self._grace = grace
         self._scratch = tempfile.TemporaryDirectory(prefix="beam-conformance-", ignore_cleanup_errors=True)
         self._lines: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
         self._news = threading.Condition()
@@ -121,7 +124,7 @@ class ManagedProcess:
         if self._guard.stdin is not None:
             self._guard.stdin.close()
         self._signal(signal.SIGTERM)
-        if not self.wait_for_exit(_GRACE_SECONDS):
+        if not self.wait_for_exit(self._grace):
             self._signal(signal.SIGKILL)
             self._process.wait()
         # What the process left behind in its group (workers that it had started) ends without ceremony.

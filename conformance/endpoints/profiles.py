@@ -105,7 +105,7 @@ PROFILES: dict[str, Profile] = {
             "docker",
             start="docker run --network=host IMAGE",
             ready_seconds=120,
-            instead=_not_yet("a job server's image", "docker run --network=host IMAGE --job-port 8099"),
+            notes="The image's own command, in the host's network; the port is read from its log.",
         ),
     )
 }

@@ -7,15 +7,19 @@ runs functions but reports to nobody.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from google.protobuf import json_format
 
 from conformance.harness import capabilities
+from conformance.harness.artifacts import ArtifactFetcher
 from conformance.harness.errors import LocalProtocolError, RemoteProtocolError
 from conformance.harness.host import Host
 from conformance.harness.observations import LifecycleEvent, Observation, Sink
@@ -29,6 +33,9 @@ REPORT_VARIABLE = "BEAM_CONFORMANCE_REPORT"
 CAPABILITIES_VARIABLE = "BEAM_CONFORMANCE_CAPABILITIES"
 #: Modules to import before anything runs, separated by blanks: they register functions beyond the library's.
 FUNCTIONS_VARIABLE = "BEAM_CONFORMANCE_FUNCTIONS"
+#: Where a worker's functions find what was staged, in the directory STAGED below it (P-BOOT-06).
+DIRECTORY_VARIABLE = "SEMI_PERSISTENT_DIRECTORY"
+STAGED = "staged"
 REPORT_OPTION = "beam:option:conformance_report:v1"
 
 
@@ -80,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.harness", description=__doc__.splitlines()[0])
     for flag in ("id", "provision_endpoint", "control_endpoint", "logging_endpoint", "artifact_endpoint"):
         parser.add_argument(f"--{flag}", default="")
-    parser.add_argument("--semi_persist_dir", default="", help="accepted and not used")
+    parser.add_argument("--semi_persist_dir", default="", help="artifacts are put into its directory 'staged'")
     parser.add_argument("--transcript", default="", help="write the transcript to this file when done, as JSON")
     arguments, ignored = parser.parse_known_args(argv)
     # Prism puts quote characters around the id inside the argument (P-ENV-06).
@@ -98,13 +105,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     endpoints = Endpoints(
         arguments.control_endpoint, arguments.logging_endpoint, arguments.artifact_endpoint, arguments.provision_endpoint
     )
-    worker = Worker(host, worker_id, endpoints)
-    worker.on_provision = lambda info: host.connect(_option(info)) if not address and _option(info) else None
-    worker.run()
+    with _persistent(arguments.semi_persist_dir) as directory:
+        _work(host, Worker(host, worker_id, endpoints), directory, address=address)
     if arguments.transcript:
         with open(arguments.transcript, "w", encoding="utf-8") as file:
             json.dump(host.transcript.to_json(), file)
     return 1 if any(isinstance(error, LocalProtocolError) for error in host.local_errors) else 0
+
+
+def _persistent(directory: str) -> contextlib.AbstractContextManager[str]:
+    """The directory that was given, which stays, or one of our own: workers of one machine must not share what they stage."""
+    return contextlib.nullcontext(directory) if directory else tempfile.TemporaryDirectory(prefix="conformance-harness-")
+
+
+def _work(host: ProcessHost, worker: Worker, directory: str, address: str | None) -> None:
+    """Boot as P-BOOT-05 and P-BOOT-06 have it, then serve until Control ends."""
+    os.environ[DIRECTORY_VARIABLE] = directory
+    host.fetch_artifacts = ArtifactFetcher(Path(directory) / STAGED)
+    worker.on_provision = lambda info: host.connect(_option(info)) if not address and _option(info) else None
+    worker.run()
 
 
 if __name__ == "__main__":

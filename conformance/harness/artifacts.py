@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -40,10 +41,14 @@ class Artifact:
 
 
 class ArtifactFetcher:
-    """Set as `session.fetch_artifacts`: each worker fetches what provision lists; `artifacts` holds what came."""
+    """Set as `session.fetch_artifacts`: each worker fetches what provision lists; `artifacts` holds what came.
 
-    def __init__(self) -> None:
+    With a directory the files are also put there by their staged names, as a boot program does it (P-BOOT-05).
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
         self.artifacts: list[Artifact] = []
+        self._directory = directory
 
     def __call__(self, worker: Worker) -> None:
         """Fetch everything for `worker`. Raises RemoteProtocolError for a refusal or a wrong hash."""
@@ -68,7 +73,8 @@ class ArtifactFetcher:
             for information in response.replacements:
                 data = self._get(worker, channel, url, information)
                 self._check(information, data)
-                self.artifacts.append(Artifact(worker.worker_id, information, data))
+                self.artifacts.append(artifact := Artifact(worker.worker_id, information, data))
+                self._put(artifact)
         except grpc.RpcError as error:
             raise RemoteProtocolError(f"artifact retrieval failed: {error.code().name} {error.details()}") from error
         finally:
@@ -86,6 +92,15 @@ class ArtifactFetcher:
             chunks.append(chunk.data)
         transcript.append("artifact", "GetArtifact", "R->S", worker_id, End("OK"), url)
         return b"".join(chunks)
+
+    def _put(self, artifact: Artifact) -> None:
+        if self._directory is None or not artifact.staged_name:
+            return
+        target = self._directory / artifact.staged_name
+        if not target.resolve().is_relative_to(self._directory.resolve()):
+            raise RemoteProtocolError(f"artifact is to be staged as {artifact.staged_name!r}, outside of its directory")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(artifact.data)
 
     def _check(self, information: pb.ArtifactInformation, data: bytes) -> None:
         wanted = ""

@@ -101,9 +101,13 @@ class Reporter:
 
     def __init__(self, address: str) -> None:
         self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = CHANNELS.acquire(address).unary_unary(METHOD)
+        #: The session was there. From then on its absence is its end, and a worker that waits for it would outlive its job.
+        self._reached = False
 
     def tell(self, kind: str, **body: Any) -> Any:
-        return json.loads(self._call(json.dumps({"kind": kind, **body}).encode(), timeout=60.0, wait_for_ready=True))
+        answer = self._call(json.dumps({"kind": kind, **body}).encode(), timeout=60.0, wait_for_ready=not self._reached)
+        self._reached = True
+        return json.loads(answer)
 
 
 class RemoteSink(Sink):

@@ -148,6 +148,16 @@ class Session(Host):
             dependencies=list(dependencies),
         )
 
+    def docker_environment(self, image: str, dependencies: Iterable[pb.ArtifactInformation] = ()) -> pb.Environment:
+        """DOCKER: an image that runs the harness with `process_variables` set, so that it reports to this session."""
+        payload = pb.DockerPayload(container_image=image)
+        return pb.Environment(
+            urn=urns.Env.DOCKER,
+            payload=payload.SerializeToString(deterministic=True),
+            capabilities=sorted(self.capabilities),
+            dependencies=list(dependencies),
+        )
+
     def process_variables(self) -> dict[str, str]:
         """The environment variables by which a harness process finds this session."""
         return {

@@ -1,4 +1,4 @@
-"""Starting and stopping workers: EXTERNAL pools, processes, containers.
+"""Starting and stopping workers: EXTERNAL pools here, processes and containers by `spawned`.
 
 One worker for each environment that a plan uses. Readiness is its Control stream, not the answer to StartWorker (P-CH-07).
 """
@@ -7,33 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import tempfile
 from typing import Any
 
 import grpc
 
 from conformance.runner.fnapi import Worker, WorkerLost
 from conformance.runner.pools import Pools
+from conformance.runner.spawned import Spawned, spawned
 from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["Launcher", "worker_command"]
-
-#: How much of a process' output an error message shows.
-TAIL_BYTES = 4000
-
-
-def worker_command(environment: Any, worker_id: str, url: str) -> tuple[list[str], dict[str, str]]:
-    """The command line of a PROCESS or DOCKER worker, and what its environment has besides this one's (P-BOOT-01)."""
-    flags = [f"--id={worker_id}", f"--provision_endpoint={url}"]
-    if environment.urn == urns.Env.PROCESS:
-        process = pb.ProcessPayload.FromString(environment.payload)
-        return [process.command, *flags], dict(process.env)
-    image = pb.DockerPayload.FromString(environment.payload).container_image
-    planes = [f"--{plane}_endpoint={url}" for plane in ("control", "logging", "artifact")]
-    return ["docker", "run", "--rm", "--network=host", f"--name={worker_id}", image, *flags, *planes], {}
+__all__ = ["Launcher"]
 
 
 class Launcher:
@@ -47,8 +32,7 @@ class Launcher:
         self._pools = pools
         self._pool_url = ""
         self._pool: Any = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._output: Any = None
+        self._spawned: Spawned | None = None
         self._started = False
         self._watch: asyncio.Task[None] | None = None
 
@@ -83,7 +67,7 @@ class Launcher:
     def _where(self) -> str:
         if self._environment.urn == urns.Env.EXTERNAL:
             return f"the worker pool at {pb.ExternalPayload.FromString(self._environment.payload).endpoint.url}"
-        return worker_command(self._environment, self.worker.id, self._url)[0][0]
+        return self._spawned.name if self._spawned is not None else self._environment.urn
 
     async def _ask(self) -> None:
         if self._environment.urn == urns.Env.EXTERNAL:
@@ -110,29 +94,22 @@ class Launcher:
         self._started = True
 
     async def _spawn(self) -> None:
-        command, extra = worker_command(self._environment, self.worker.id, self._url)
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed in stop)
+        self._spawned = spawned(self._environment, self.worker.id, self._url)
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, env={**os.environ, **extra}, stdin=asyncio.subprocess.DEVNULL, stdout=self._output, stderr=self._output
-            )
-        except OSError as error:
-            raise WorkerLost(f"environment {self.worker.environment_id}: cannot start {command[0]!r}: {error}") from None
-        self._watch = asyncio.ensure_future(self._wait(self._process, command[0]))
+            await self._spawned.start()
+        except WorkerLost as error:
+            raise WorkerLost(f"environment {self.worker.environment_id}: {error}") from None
+        self._watch = asyncio.ensure_future(self._wait(self._spawned))
 
-    async def _wait(self, process: asyncio.subprocess.Process, command: str) -> None:
-        code = await process.wait()
+    async def _wait(self, spawned: Spawned) -> None:
+        code = await spawned.wait()
         if not self.worker.ending:
+            ended = "ended" if code is None else f"ended with exit code {code}"
             self.worker.lost(
-                f"environment {self.worker.environment_id}: {command!r} ended with exit code {code} in the middle of the job; "
-                f"its output ends: {self._tail()}",
+                f"environment {self.worker.environment_id}: {spawned.name!r} {ended} in the middle of the job; "
+                f"its output ends: {spawned.tail() or '(nothing)'}",
                 final=True,
             )
-
-    def _tail(self) -> str:
-        self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, self._output.tell() - TAIL_BYTES))
-        return str(self._output.read().decode(errors="replace")) or "(nothing)"
 
     async def stop_pooled(self, grace: float) -> None:
         """StopWorker, once for each successful StartWorker (P-ENV-03)."""
@@ -141,17 +118,11 @@ class Launcher:
                 await self._pool.StopWorker(fn_pb2.StopWorkerRequest(worker_id=self.worker.id), timeout=grace)
 
     async def reap(self, grace: float) -> None:
-        """Lets go of the pool. A process gets `grace` seconds to end by itself, its Control stream having ended."""
+        """Lets go of the pool. A process or container gets `grace` seconds to end by itself, its Control stream having ended."""
         if self._pool is not None:
             await self._pools.release(self._pool_url)
-        if self._process is None:
+        if self._spawned is None:
             return
-        try:
-            await asyncio.wait_for(self._process.wait(), grace)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+        await self._spawned.end(grace)
         if self._watch is not None:
             await self._watch
-        self._output.close()

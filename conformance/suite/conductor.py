@@ -52,6 +52,7 @@ class Conductor:
 
     def close(self) -> None:
         self.endpoint.close()
+        self.runner.containers.close()
 
     def identity(self) -> dict[str, str]:
         """Name, version and address of the runner, for the header of the results."""

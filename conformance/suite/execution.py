@@ -19,10 +19,12 @@ from conformance.endpoints import Endpoint, JobClient, errors
 from conformance.endpoints.outcome import JobOutcome
 from conformance.endpoints.refusal import Ending, explain
 from conformance.harness import Session, invariants
+from conformance.harness.__main__ import FUNCTIONS_VARIABLE
 from conformance.harness.invariants import Finding
 from conformance.harness.transcript import End, Transcript
 from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
+from conformance.suite.containers import Containers
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
 from conformance.suite.run import Run
 from conformance.suite.scripting import SDF, TESTSTREAM, add, play
@@ -71,6 +73,8 @@ class RunnerUnderTest:
         self.checked: Counter[str] = Counter()
         self._breached: Counter[str] = Counter()
         self.jobs = 0
+        #: The harness in containers, for whoever asks.
+        self.containers = Containers()
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
         #: What the assertion at hand asked the runner to run, in order: digests of pipelines, drawn programs in words.
@@ -145,9 +149,14 @@ class RunnerUnderTest:
         return Session(**options)
 
     def environment(self, session: Session) -> pb.Environment:
-        """The environment that the run was asked to use: the session's own worker pool, or a harness process of its own."""
+        """The environment that the run was asked to use: the session's own worker pool, a process or a container of its own.
+
+        Raises NotExercised if that is a container and no engine answers.
+        """
         if self.settings.environment == "process":
-            return session.process_environment({"BEAM_CONFORMANCE_FUNCTIONS": " ".join(function_modules())})
+            return session.process_environment(function_variables())
+        if self.settings.environment == "docker":
+            return self.containers.environment(session, function_variables())
         return session.environment()
 
     def job_options(self, extra: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -298,7 +307,7 @@ class RunnerUnderTest:
     # -- health and invariants
 
     def _check(self, session: Session, pipeline: pb.Pipeline, label: str, *, failed: bool) -> None:
-        if self.settings.environment == "process":  # the Fn API side of the transcript is in the processes
+        if self.settings.environment != "loopback":  # the Fn API side of the transcript is in the processes
             return
         if violations(pipeline):  # negative tests: what a runner makes of an invalid pipeline breaks no rule
             return
@@ -338,6 +347,11 @@ def function_modules() -> tuple[str, ...]:
 
     found = pkgutil.walk_packages(conformance.suite.__path__, "conformance.suite.")
     return tuple(info.name for info in found if info.name.rpartition(".")[2] == "functions")
+
+
+def function_variables() -> dict[str, str]:
+    """The variables by which a harness in another process finds the suite's functions."""
+    return {FUNCTIONS_VARIABLE: " ".join(function_modules())}
 
 
 def _one_pipeline(pipelines: Sequence[pb.Pipeline]) -> pb.Pipeline:

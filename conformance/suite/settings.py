@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["Settings"]
+__all__ = ["ENVIRONMENTS", "Settings"]
+
+#: In the process of the suite; as a process, or in a container, that the runner starts.
+ENVIRONMENTS = ("loopback", "process", "docker")
 
 
 @frozen
@@ -21,6 +24,7 @@ class Settings:
     timeout_scale: float = 1.0
     #: None: measured at the start; 1: no packing.
     pack_size: int | None = None
+    #: Where the harness runs: one of ENVIRONMENTS.
     environment: str = "loopback"
     #: What plays event scripts: "auto" is TestStream, or "sdf" where the runner declines it.
     script_source: str = "auto"
