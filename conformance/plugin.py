@@ -6,7 +6,9 @@ each xdist worker as in a plain run; only the controller writes results.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sys
 from collections.abc import Generator, Iterable
 from typing import Any
 
@@ -188,7 +190,7 @@ class SuiteSession:
         if self.is_controller:
             return None
         try:
-            self.conductor = Conductor.open(self.settings)
+            self.conductor = Conductor.open(self.settings, self._tell)
         except endpoint_errors.EndpointError as error:
             if not self.is_worker:
                 pytest.exit(str(error), returncode=error.exit_code)
@@ -212,11 +214,17 @@ class SuiteSession:
         modes = tuple(mode for mode in self.settings.modes if any(mode in mark.modes for mark in marks))
         return {"selected": len(marks), "modes": modes, "cores": cores(mark.assertion for mark in marks)}
 
+    def _tell(self, message: str) -> None:
+        """Say what takes long before the first test, past pytest's capture."""
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+            print(message, file=sys.stderr, flush=True)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         mark = marked(getattr(item, "function", None))
         if mark is not None and self.conductor is not None:
-            self.conductor.begin(mark.assertion)
+            self.conductor.begin(mark)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -1,7 +1,7 @@
 """The grammar of `--runner`: text to `Address` and back. Nothing here opens, starts or looks for anything.
 
     reference   reference:variant=NAME,seed=7   reference:mutant=ID      grpc://HOST:PORT (or HOST:PORT)
-    prism[:bin=PATH]   python[:python=PATH]   flink[:jar=PATH]   spark[:jar=PATH]   docker:IMAGE
+    prism[:bin=PATH]   python[:python=PATH]   flink[:jar=PATH,mode=MODE]   spark[:jar=PATH,mode=MODE]   docker:IMAGE
 
 An address is `KIND`, `KIND:name=value,name=value`, or a kind with a target. In values `%2C` stands for a comma and `%25` for
 a percent sign; everything else stands for itself, so that paths can be pasted.
@@ -38,6 +38,10 @@ def _integer(value: str) -> str | None:
     return None if re.fullmatch(r"-?[0-9]{1,18}", value) else "must be a whole number"
 
 
+def _mode(value: str) -> str | None:
+    return None if value in ("batch", "streaming") else "must be batch or streaming"
+
+
 def _names(value: str) -> str | None:
     return (
         None
@@ -57,8 +61,8 @@ KINDS: dict[str, Kind] = {
         Kind("grpc", "grpc://HOST:PORT, or HOST:PORT", {}, target="HOST:PORT"),
         Kind("prism", "prism[:bin=PATH]", {"bin": _any}),
         Kind("python", "python[:python=PATH]", {"python": _any}),
-        Kind("flink", "flink[:jar=PATH]", {"jar": _any}),
-        Kind("spark", "spark[:jar=PATH]", {"jar": _any}),
+        Kind("flink", "flink[:jar=PATH,mode=batch|streaming]", {"jar": _any, "mode": _mode}),
+        Kind("spark", "spark[:jar=PATH,mode=batch|streaming]", {"jar": _any, "mode": _mode}),
         Kind("docker", "docker:IMAGE", {}, target="IMAGE"),
     )
 }

@@ -9,10 +9,11 @@ import abc
 import threading
 import time
 from types import TracebackType
+from typing import Any
 
 from conformance.endpoints import reach
 from conformance.endpoints.address import Address, parse
-from conformance.endpoints.errors import EndpointDied, NoProfile, NotManaged, PhaseTimeout, ToolMissing
+from conformance.endpoints.errors import EndpointDied, NotManaged, PhaseTimeout, ToolMissing
 from conformance.endpoints.launchers import LAUNCHERS, Launch, Progress
 from conformance.endpoints.process import ManagedProcess
 from conformance.endpoints.profiles import PROFILES, Profile
@@ -29,6 +30,15 @@ class Endpoint(abc.ABC):
     def __init__(self, address: Address, profile: Profile) -> None:
         self.address = address
         self.profile = profile
+
+    @property
+    def mode(self) -> str | None:
+        """The mode that its address asks for, for all jobs; None if a program's own decides."""
+        return self.address.option("mode")
+
+    def options(self, mode: str = "batch") -> dict[str, Any]:
+        """The pipeline options that a job gets here, for a program of this mode."""
+        return self.profile.options_for(self.mode or mode)
 
     @property
     @abc.abstractmethod
@@ -201,14 +211,13 @@ class Launched(Endpoint):
 def open_endpoint(address: Address | str, *, progress: Progress = lambda message: None, timeout_scale: float = 1.0) -> Endpoint:
     """Start or attach to what `address` names, and return once its job service answers.
 
-    `progress` is told what takes long (building Prism). Raises AddressError, NoProfile, ToolMissing, EndpointUnreachable,
+    `progress` is told what takes long (building Prism, fetching Flink). Raises AddressError,
+    ToolMissing, NoEngine, ImageMissing, EndpointUnreachable,
     NotAJobService, EndpointDied or PhaseTimeout.
     """
     if isinstance(address, str):
         address = parse(address)
     profile = PROFILES[address.kind]
-    if profile.instead:
-        raise NoProfile(f"{address} cannot be opened. {profile.instead}")
     if address.kind == "grpc":
         return Attached(address, profile, timeout_scale)
     return Launched(address, profile, LAUNCHERS[address.kind](address, progress), timeout_scale)

@@ -23,7 +23,7 @@ import platformdirs
 from attrs import frozen
 
 from conformance import __version__
-from conformance.endpoints import engine, images
+from conformance.endpoints import engine, images, java
 from conformance.endpoints.address import Address
 from conformance.endpoints.errors import AddressError, EndpointError, ToolMissing
 
@@ -114,11 +114,20 @@ def _docker(address: Address, progress: Progress) -> Launch:
     return Launch(argv, ready, lambda: image)
 
 
+def _java(address: Address, progress: Progress) -> Launch:
+    server = java.SERVERS[address.kind]
+    jar = address.option("jar")
+    argv = java.command(server, jar, progress)
+    return Launch(argv, re.compile(r"JobService started on \S*:(\d+)"), lambda: Path(jar).name if jar else server.version)
+
+
 LAUNCHERS: dict[str, Callable[[Address, Progress], Launch]] = {
     "reference": _reference,
     "prism": _prism,
     "python": _python,
     "docker": _docker,
+    "flink": _java,
+    "spark": _java,
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
-from conformance.endpoints.profiles import Packing
+from conformance.endpoints.profiles import LARGE_PACK, Packing
 
 __all__ = ["BUDGET_SECONDS", "LARGE_PACK", "PackSize", "choose", "pack_size"]
 
@@ -18,8 +18,6 @@ __all__ = ["BUDGET_SECONDS", "LARGE_PACK", "PackSize", "choose", "pack_size"]
 BUDGET_SECONDS = 1.5
 #: The sizes that are tried, in order. Beyond some 50 branches the Python service gets slower per branch again (9 to 15 ms).
 _SIZES = (1, 10, 30)
-#: The size for runners whose single job is too slow to measure (Spark 0.8 s, Flink 1.7 s): nearly all is the job's own cost.
-LARGE_PACK = 20
 _SLOW_SECONDS = 0.4
 #: A pack must save a quarter of a branch's cost, for a failing pack has to be split; and 15 % are the noise of one run.
 _WORTHWHILE = 0.75
@@ -35,11 +33,13 @@ class PackSize:
     reason: str = ""
 
 
-def pack_size(run_pack: Callable[[int], float], packing: Packing = "measure", budget: float = BUDGET_SECONDS) -> PackSize:
+def pack_size(
+    run_pack: Callable[[int], float], packing: Packing = "measure", budget: float = BUDGET_SECONDS, known: int = LARGE_PACK
+) -> PackSize:
     """The number of branches a job at which a branch is cheapest. `run_pack(n)` runs one job of n trivial branches and answers
     its seconds; it is called for no more than about `budget` seconds, and not at all where the profile knows."""
     if packing == "gains":
-        return PackSize(LARGE_PACK, reason="the runner's profile says that packing gains")
+        return PackSize(known, reason="the runner's profile says that packing gains")
     if packing == "loses":
         return PackSize(1, reason="the runner's profile says that packing loses")
     # The first job of a fresh runner is dearer than the others, so it only counts where it is all there is time for.
@@ -48,8 +48,8 @@ def pack_size(run_pack: Callable[[int], float], packing: Packing = "measure", bu
     if first >= _SLOW_SECONDS:
         return choose({1: first})
     for size in _SIZES:
-        known = max(samples, default=1)
-        expected = samples.get(known, first) * size / known
+        largest = max(samples, default=1)
+        expected = samples.get(largest, first) * size / largest
         if (samples and expected > left) or (size > 10 and not _gains(samples)):
             break
         # Two runs, the better one counts: noise only ever adds.

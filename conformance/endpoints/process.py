@@ -19,7 +19,10 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 
-__all__ = ["LOG_LINES", "ManagedProcess"]
+__all__ = ["LOG_LINES", "SCRATCH", "ManagedProcess"]
+
+#: In a command line: the directory of the process' temporary files.
+SCRATCH = "{scratch}"
 
 #: How much of a log is kept: enough for a Go panic with its goroutines or a Java stack trace.
 LOG_LINES = 400
@@ -32,13 +35,13 @@ _alive: weakref.WeakSet[ManagedProcess] = weakref.WeakSet()
 class ManagedProcess:
     """One running command. Its temporary files go to a directory that is removed with it.
 
-    `grace` is what it gets, in seconds, between a polite request to end and the end.
+    SCRATCH in `argv` stands for that directory. `grace` is what it gets, in seconds, between a polite request to end and the end.
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None = None, grace: float = _GRACE_SECONDS) -> None:
-        self.argv = tuple(argv)
         self._grace = grace
         self._scratch = tempfile.TemporaryDirectory(prefix="beam-conformance-", ignore_cleanup_errors=True)
+        self.argv = tuple(word.replace(SCRATCH, self._scratch.name) for word in argv)
         self._lines: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
         self._news = threading.Condition()
         self._ended = False

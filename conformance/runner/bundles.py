@@ -130,7 +130,8 @@ class Bundles:
             self._failed(command, str(error))
         except WorkerLost as error:
             self._measures.fail(command.bundle)
-            self._dispatch(BundleFailed(command.bundle, str(error), lost=True))
+            text = await self._crew.obituary(worker, str(error))
+            self._dispatch(BundleFailed(command.bundle, text, lost=True))
         except Exception as error:
             self._dispatch(BundleFailed(command.bundle, defect(error), lost=True))
         else:

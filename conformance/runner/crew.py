@@ -89,6 +89,11 @@ class Crew:
         """Waits until a worker is there. Raises WorkerLost if it does not come."""
         await self._starting[worker.id]
 
+    async def obituary(self, worker: Worker, reason: str) -> str:
+        """Why a worker was lost, as fully as can be told."""
+        launcher = next((each for each in self._all() if each.worker is worker), None)
+        return await launcher.obituary(reason) if launcher is not None else reason
+
     # ---- bundles
 
     def worker_for(self, bundle: str, stage: StageNode) -> Worker:

@@ -20,6 +20,9 @@ from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["Launcher"]
 
+#: Between the break of a dead worker's streams and the news of its end: the engine takes some tenths of a second.
+DEATH_SECONDS = 2.0
+
 
 class Launcher:
     """Starts the worker of one environment, watches it, stops it."""
@@ -34,6 +37,7 @@ class Launcher:
         self._pool: Any = None
         self._spawned: Spawned | None = None
         self._started = False
+        self._death = ""
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -105,11 +109,17 @@ class Launcher:
         code = await spawned.wait()
         if not self.worker.ending:
             ended = "ended" if code is None else f"ended with exit code {code}"
-            self.worker.lost(
+            self._death = (
                 f"environment {self.worker.environment_id}: {spawned.name!r} {ended} in the middle of the job; "
-                f"its output ends: {spawned.tail() or '(nothing)'}",
-                final=True,
+                f"its output ends: {spawned.tail() or '(nothing)'}"
             )
+            self.worker.lost(self._death, final=True)
+
+    async def obituary(self, reason: str) -> str:
+        """Why a worker was lost, with the end of its output if it was started from here: its streams may break before it is seen to end."""
+        if self._watch is not None:
+            await asyncio.wait({self._watch}, timeout=DEATH_SECONDS)
+        return reason if not self._death or self._death in reason else f"{reason}; {self._death}"
 
     async def stop_pooled(self, grace: float) -> None:
         """StopWorker, once for each successful StartWorker (P-ENV-03)."""

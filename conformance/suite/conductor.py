@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from conformance.endpoints import Endpoint, PackSize, open_endpoint
@@ -46,9 +46,12 @@ class Conductor:
         self._broken: dict[str, str] = {}
 
     @classmethod
-    def open(cls, settings: Settings) -> Conductor:
-        """Reach or launch the endpoint. Raises EndpointError (AddressError, ToolMissing, EndpointUnreachable, …)."""
-        return cls(open_endpoint(settings.runner, timeout_scale=settings.timeout_scale), settings)
+    def open(cls, settings: Settings, progress: Callable[[str], None] = lambda message: None) -> Conductor:
+        """Reach or launch the endpoint; `progress` is told what takes long.
+
+        Raises EndpointError (AddressError, ToolMissing, EndpointUnreachable, …).
+        """
+        return cls(open_endpoint(settings.runner, progress=progress, timeout_scale=settings.timeout_scale), settings)
 
     def close(self) -> None:
         self.endpoint.close()
@@ -62,12 +65,13 @@ class Conductor:
             "address": self.settings.runner,
         }
 
-    def begin(self, assertion: str) -> None:
-        """Raise Blocked if a prerequisite of the assertion's leaf did not pass."""
+    def begin(self, mark: Marked) -> None:
+        """Make ready for an assertion. Raise Blocked if a prerequisite of its leaf did not pass."""
         self.runner.played_by = ""
+        self.runner.mode = self._program_mode(mark)
         self.runner.remarks.clear()
         self.runner.asked.clear()
-        if because := blocked_because(assertion.partition("/")[0], self._broken):
+        if because := blocked_because(mark.assertion.partition("/")[0], self._broken):
             raise Blocked(because)
 
     def conclude(
@@ -114,6 +118,10 @@ class Conductor:
         return result
 
     def _mode(self, mark: Marked) -> str:
+        """The mode to tell in results: the runner's, where its address names one, else the program's."""
+        return self.endpoint.mode or self._program_mode(mark)
+
+    def _program_mode(self, mark: Marked) -> str:
         return next(mode for mode in self.settings.modes if mode in mark.modes)
 
     def _evidence(self, command: str, case: Case | None, judged: Judgement, detail: str) -> dict[str, Any]:

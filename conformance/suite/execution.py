@@ -17,7 +17,7 @@ from attrs import frozen
 
 from conformance.endpoints import Endpoint, JobClient, errors
 from conformance.endpoints.outcome import JobOutcome
-from conformance.endpoints.refusal import Ending, explain
+from conformance.endpoints.refusal import Ending, classify, explain
 from conformance.harness import Session, invariants
 from conformance.harness.__main__ import FUNCTIONS_VARIABLE
 from conformance.harness.invariants import Finding
@@ -73,6 +73,8 @@ class RunnerUnderTest:
         self.checked: Counter[str] = Counter()
         self._breached: Counter[str] = Counter()
         self.jobs = 0
+        #: The mode of the assertion at hand, for runners whose options differ by it.
+        self.mode = "batch"
         #: The harness in containers, for whoever asks.
         self.containers = Containers()
         #: The last run, as evidence for property-based tests.
@@ -160,8 +162,8 @@ class RunnerUnderTest:
         return session.environment()
 
     def job_options(self, extra: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Pipeline options: the profile's, then `extra`."""
-        return {**dict(self.endpoint.profile.options), **(extra or {})}
+        """Pipeline options: the profile's for the mode of the assertion at hand, then `extra`."""
+        return {**self.endpoint.options(self.mode), **(extra or {})}
 
     def submit(
         self,
@@ -183,9 +185,11 @@ class RunnerUnderTest:
         self.jobs += 1
         client = self._client if patience is None else self._client.patient(patience * self.settings.timeout_scale)
         try:
-            outcome = client.run_job(
-                pipeline, options=self.job_options(options), job_name=label, transcript=session.transcript, **job
-            )
+            outcome = self._run_job(client, pipeline, session, self.job_options(options), label, **job)
+            if classify(outcome) is Ending.POISONED and self.endpoint.managed:
+                # An earlier job did it, and was told so as its own result; this one has not been asked yet.
+                self.endpoint.restart()
+                outcome = self._run_job(client, pipeline, session, self.job_options(options), label, **job)
         finally:
             session.close()
         self._check(session, pipeline, label, failed=outcome.state == "FAILED")
@@ -194,6 +198,9 @@ class RunnerUnderTest:
         elif isinstance(outcome.error, errors.PhaseTimeout):
             self._after_trouble(dead=False)
         return outcome
+
+    def _run_job(self, pipeline: pb.Pipeline, session: Session, options: dict[str, Any], label: str, **job: Any) -> JobOutcome:
+        return self._client.run_job(pipeline, options=options, job_name=label, transcript=session.transcript, **job)
 
     def run_pipeline(
         self, build: Callable[[Session], pb.Pipeline], *, label: str, any_outcome: bool = False, **options: Any
@@ -260,7 +267,7 @@ class RunnerUnderTest:
         found: list[Case] = []
         while self._waiting and len(found) < self.pack_size - 1:
             other = self._waiting.popleft()
-            if other is case or other in self._done:
+            if other is case or other in self._done or other.mark.modes != case.mark.modes:
                 continue
             try:
                 other.prepare()

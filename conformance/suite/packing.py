@@ -26,7 +26,7 @@ def measured_pack_size(endpoint: Endpoint, timeout_scale: float = 1.0) -> PackSi
             with JobClient(endpoint, transcript=session.transcript, timeout_scale=timeout_scale) as client:
                 outcome = client.run_job(
                     program.build(session.environment()),
-                    options=dict(endpoint.profile.options),
+                    options=endpoint.options(),
                     job_name="beam-conformance-measure",
                     wants=Wants(metrics=False),
                 )
@@ -37,7 +37,7 @@ def measured_pack_size(endpoint: Endpoint, timeout_scale: float = 1.0) -> PackSi
         return time.monotonic() - started
 
     try:
-        return pack_size(run_pack, endpoint.profile.packing)
+        return pack_size(run_pack, endpoint.profile.packing, known=endpoint.profile.pack)
     except CannotMeasure as error:
         return PackSize(1, reason=f"a trivial job did not end DONE: {error}")
 

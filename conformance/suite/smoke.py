@@ -28,13 +28,13 @@ def smoke(address: str, timeout_scale: float = 1.0) -> Smoke:
     with open_endpoint(address, timeout_scale=timeout_scale, progress=lines.append) as endpoint:
         lines.append(f"reached {endpoint.address} at {endpoint.url} in {time.monotonic() - started:.2f} s")
         session = Session()
-        client = JobClient(endpoint.url, transcript=session.transcript, timeout_scale=timeout_scale)
+        client = JobClient(endpoint, transcript=session.transcript, timeout_scale=timeout_scale)
         try:
             program = Program("smoke")
             pair = program.impulse().par_do(Fn("create", values=[{"tuple": ["key", 1]}]), coders.kv(coders.STRING, coders.VARINT))
             pair.group_by_key().observe("out")
             outcome = client.run_job(
-                program.build(session.environment()), options=dict(endpoint.profile.options), job_name="beam-conformance-smoke"
+                program.build(session.environment()), options=endpoint.options(), job_name="beam-conformance-smoke"
             )
             seen = [(observation.value[0], list(observation.value[1])) for observation in session.observations["out"]]
         finally:
