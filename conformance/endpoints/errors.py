@@ -16,7 +16,6 @@ __all__ = [
     "EndpointUnreachable",
     "ImageMissing",
     "NoEngine",
-    "NoProfile",
     "NotAJobService",
     "NotManaged",
     "PhaseTimeout",
@@ -34,10 +33,6 @@ class EndpointError(Exception):
 
 class AddressError(EndpointError, ValueError):
     """The address of a runner cannot be read: a typo, a missing port, an unknown option."""
-
-
-class NoProfile(EndpointError):
-    """The address is well formed, but nothing here can launch that kind of runner yet."""
 
 
 class ToolMissing(EndpointError):

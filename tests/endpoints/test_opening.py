@@ -18,7 +18,6 @@ from conformance.endpoints import (
     EndpointDied,
     EndpointUnreachable,
     JobClient,
-    NoProfile,
     NotAJobService,
     NotManaged,
     PhaseTimeout,
@@ -91,13 +90,6 @@ def test_a_variant_or_mutant_that_does_not_exist(address: str) -> None:
 
 
 # --- what is not there ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("address", ["flink", "flink:jar=x.jar", "spark"])
-def test_runners_without_a_launcher_say_what_to_do_instead(address: str) -> None:
-    with pytest.raises(NoProfile, match=r"not there yet.*grpc://HOST:PORT") as caught:
-        open_endpoint(address)
-    assert caught.value.exit_code == 4
 
 
 def test_prism_and_go_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
