@@ -184,12 +184,13 @@ class RunnerUnderTest:
         self._ensure_alive()
         self.jobs += 1
         client = self._client if patience is None else self._client.patient(patience * self.settings.timeout_scale)
+        job |= {"options": self.job_options(options), "job_name": label, "transcript": session.transcript}
         try:
-            outcome = self._run_job(client, pipeline, session, self.job_options(options), label, **job)
+            outcome = client.run_job(pipeline, **job)
             if classify(outcome) is Ending.POISONED and self.endpoint.managed:
                 # An earlier job did it, and was told so as its own result; this one has not been asked yet.
                 self.endpoint.restart()
-                outcome = self._run_job(client, pipeline, session, self.job_options(options), label, **job)
+                outcome = client.run_job(pipeline, **job)
         finally:
             session.close()
         self._check(session, pipeline, label, failed=outcome.state == "FAILED")
@@ -198,9 +199,6 @@ class RunnerUnderTest:
         elif isinstance(outcome.error, errors.PhaseTimeout):
             self._after_trouble(dead=False)
         return outcome
-
-    def _run_job(self, pipeline: pb.Pipeline, session: Session, options: dict[str, Any], label: str, **job: Any) -> JobOutcome:
-        return self._client.run_job(pipeline, options=options, job_name=label, transcript=session.transcript, **job)
 
     def run_pipeline(
         self, build: Callable[[Session], pb.Pipeline], *, label: str, any_outcome: bool = False, **options: Any
