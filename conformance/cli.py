@@ -17,6 +17,7 @@ import click
 from conformance import __version__
 from conformance.cli_engine import with_docker_command
 from conformance.cli_errors import CallError
+from conformance.cli_mutants import mutants_group
 from conformance.cli_report import baseline_group, diff_command, merge_command, report_command, tell_github
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def cli() -> None:
     """Conformance of Apache Beam portable runners: what a runner supports, what it gets wrong, and why."""
 
 
-for _command in (report_command, diff_command, merge_command, baseline_group, with_docker_command):
+for _command in (report_command, diff_command, merge_command, baseline_group, mutants_group, with_docker_command):
     cli.add_command(_command)
 
 

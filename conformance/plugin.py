@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--beam-leaf", action="append", default=[], metavar="LEAF", help="only this leaf (repeatable)")
     group.addoption("--beam-examples", type=int, default=25, metavar="N", help="generated programs per property (default: 25)")
     group.addoption("--beam-seed", type=int, default=0, metavar="N", help="seed of generated programs (default: 0)")
+    group.addoption("--beam-no-shrink", action="store_true", help="tell the first generated program that fails, not the smallest")
     group.addoption("--beam-environment", default="loopback", choices=ENVIRONMENTS, help="where the harness runs")
     group.addoption(
         "--beam-script-source",
@@ -85,6 +86,7 @@ def settings_of(config: pytest.Config) -> Settings:
         modes=("batch", "streaming") if mode == "both" else (mode,),
         examples=option("--beam-examples"),
         seed=option("--beam-seed"),
+        shrink=not option("--beam-no-shrink"),
         timeout_scale=option("--timeout-scale"),
         pack_size=1 if option("--no-pack") else option("--beam-pack"),
         environment=option("--beam-environment"),

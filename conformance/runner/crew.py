@@ -47,7 +47,7 @@ class Crew:
         for environment_id, environment in job.plan.environments.items():
             launchers = self._launchers[environment_id] = []
             for _ in range(job.rules.workers(environment_id)):
-                worker = Worker(
+                worker = job.rules.part(Worker)(
                     f"{job.id}-worker-{next(numbers)}",
                     environment_id,
                     job.plan.descriptors,
@@ -62,7 +62,7 @@ class Crew:
                 worker.provision = provision_info(url, job, dependencies, job.rules.capabilities(), status)
                 worker.cutters = cutters
                 fnapi.workers[worker.id] = worker
-                launchers.append(Launcher(worker, environment, url, options.worker_start_timeout, fnapi.pools))
+                launchers.append(job.rules.part(Launcher)(worker, environment, url, options.worker_start_timeout, fnapi.pools))
 
     def _all(self) -> list[Launcher]:
         return [launcher for launchers in self._launchers.values() for launcher in launchers]

@@ -64,10 +64,11 @@ class Driver:
         self._job = job
         self._artifacts = artifacts
         self._options = options
-        self._engine = Engine(job.plan, job.rules, page_bytes=job.rules.page_bytes(options.state_page_bytes))
-        self._crew = Crew(job, fnapi, artifacts, url, options, self._engine.state, self._log)
-        self._measures = Measures(job.rules)
-        self._bundles = Bundles(job, self._engine, self._crew, self._measures, self._dispatch, options.slow_bundle_seconds)
+        part = job.rules.part
+        self._engine = part(Engine)(job.plan, job.rules, page_bytes=job.rules.page_bytes(options.state_page_bytes))
+        self._crew = part(Crew)(job, fnapi, artifacts, url, options, self._engine.state, self._log)
+        self._measures = part(Measures)(job.rules)
+        self._bundles = part(Bundles)(job, self._engine, self._crew, self._measures, self._dispatch, options.slow_bundle_seconds)
         self._ending: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()

@@ -62,10 +62,10 @@ class Engine:
             if isinstance(node, StageNode):
                 for side in node.side_inputs:
                     self._add_side(plan, side.collection)
-                run: NodeRun = StageRun(node, self.context)
+                run: NodeRun = self.rules.part(StageRun)(node, self.context)
                 self._consumers.setdefault(node.input, []).append(run)
             elif isinstance(node, GroupNode):
-                run = GroupRun(node, self.context)
+                run = self.rules.part(GroupRun)(node, self.context)
                 self._consumers.setdefault(node.input, []).append(run)
             else:
                 run = simple_run(node, self.context)
@@ -88,10 +88,10 @@ class Engine:
         if collection in self.context.sides:
             return
         if plan.collections[collection].bounded:
-            store = self._stores[collection] = SideStore(plan.collections[collection], self.rules)
+            store = self._stores[collection] = self.rules.part(SideStore)(plan.collections[collection], self.rules)
             self.context.sides[collection] = store
         else:
-            view = ViewRun(collection, self.context)
+            view = self.rules.part(ViewRun)(collection, self.context)
             self.context.sides[collection] = view
             self.nodes.append(view)
             self._consumers.setdefault(collection, []).append(view)
@@ -136,7 +136,7 @@ class Engine:
             return self._end(JobCancelled())
         if isinstance(event, BundleDone):
             self._owner.pop(event.bundle).commit(event)
-            return [Finalize(event.bundle)] if event.finalize else []
+            return [Finalize(event.bundle)] * self.rules.finalizations(event.finalize, bool(event.residuals))
         if isinstance(event, BundleFailed):
             if event.lost or not self.rules.retries(self._owner[event.bundle].attempts(event.bundle)):
                 return self._end(JobFailed(event.error))
@@ -162,7 +162,7 @@ class Engine:
         return again
 
     def _deliver(self, collection: str, chunks: list[bytes]) -> None:
-        for consumer in self._consumers.get(collection, ()):
+        for consumer in self.rules.consumers(self._consumers.get(collection, [])):
             consumer.accept(collection, chunks)
         store = self._stores.get(collection)
         if store is not None:

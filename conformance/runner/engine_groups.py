@@ -32,7 +32,7 @@ class GroupRun(NodeRun):
         super().__init__(node.id, context, (node.input,), (node.output,))
         self._collection = context.plan.collections[node.input]
         self._streaming = not self._collection.bounded
-        self._grouping = Grouping(self._collection, context.rules, self._streaming, self._emit)
+        self._grouping = context.rules.part(Grouping)(self._collection, context.rules, self._streaming, self._emit)
         self._merger = node.merger
         self._merging = self._collection.strategy.merging != "none"
         self._out: list[bytes] = []
@@ -192,7 +192,7 @@ class ViewRun(NodeRun):
     def __init__(self, collection: str, context: Context) -> None:
         super().__init__(f"view of {collection}", context, (collection,), ())
         self._collection = context.plan.collections[collection]
-        self._grouping = Grouping(self._collection, context.rules, True, self._emit)
+        self._grouping = context.rules.part(Grouping)(self._collection, context.rules, True, self._emit)
         self._view = PaneView(self._collection)
 
     def accept(self, collection: str, chunks: list[bytes]) -> None:

@@ -206,8 +206,8 @@ class ScriptRun(NodeRun):
 def simple_run(node: Node, context: Context) -> NodeRun:
     """A node that runs no bundles, at work."""
     if isinstance(node, ImpulseNode):
-        return ImpulseRun(node, context)
+        return context.rules.part(ImpulseRun)(node, context)
     if isinstance(node, ScriptNode):
-        return ScriptRun(node, context)
+        return context.rules.part(ScriptRun)(node, context)
     assert isinstance(node, FlattenNode)
-    return FlattenRun(node, context)
+    return context.rules.part(FlattenRun)(node, context)

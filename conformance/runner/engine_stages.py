@@ -81,8 +81,8 @@ class StageRun(NodeRun):
         self._residuals: list[tuple[int, int, Piece]] = []
         self._number = 0
         self.running: dict[str, Bundle] = {}
-        self.timers = TimerStore(context.rules)
-        self.store = StateStore(node)
+        self.timers = context.rules.part(TimerStore)(context.rules)
+        self.store = context.rules.part(StateStore)(node)
         self._families = {(family.transform, family.name): family for family in node.timers}
         self._expirations = [family for family in node.timers if family.on_expiration]
         self._seen: dict[tuple[bytes, bytes], None] = {}
@@ -272,7 +272,7 @@ class StageRun(NodeRun):
         for element in self._collection.cut.elements(piece.data):
             for window in element.windows:
                 if window not in over:
-                    over[window] = self.rules.is_dropped(self._expiry(window), self.watermark_in)
+                    over[window] = self.rules.is_dropped(self._expiry(window), self.watermark_in, window)
             windows = [window for window in self.rules.explode(element) if not over[window]]
             if len(windows) == len(element.windows):
                 parts.append(element.whole)
@@ -418,7 +418,7 @@ class StageRun(NodeRun):
         node = self.node.truncator if truncating else self.node
         assert node is not None
         sides = {name: side.view for name, side in self.context.sides.items()}
-        return BundleState(node, self.store, sides, self.context.page_bytes, self.rules.first_page_empty())
+        return self.rules.part(BundleState)(node, self.store, sides, self.context.page_bytes, self.rules.first_page_empty())
 
     def _launch(self, bundle: Bundle) -> RunBundle:
         name = self.context.bundle_id()
@@ -426,7 +426,8 @@ class StageRun(NodeRun):
         streams: dict[tuple[str, str], list[bytes]] = {}
         timers = reversed(bundle.timers) if self.rules.timers_reversed() else bundle.timers
         for timer in sorted(timers, key=lambda timer: timer.fire):
-            encoded = timer.encoded(self.rules.fired_at(timer.fire, self.watermark_in))
+            hold = self.rules.delivered_hold(timer.fire, timer.hold)
+            encoded = timer.encoded(self.rules.fired_at(timer.fire, self.watermark_in), hold)
             streams.setdefault((timer.transform, timer.family), []).append(encoded)
         stage = self.node
         if bundle.truncating and self.node.truncator is not None:
@@ -489,14 +490,16 @@ class StageRun(NodeRun):
         for name, chunks in done.timers.items():
             family = self._families[name]
             settings = [timer for chunk in chunks for timer in family.cut.timers(chunk)]
-            if settings and not bundle.expiring:  # what a callback of an expired window sets is void (M-TIMER-21)
+            if (
+                settings and not bundle.expiring and self.rules.takes_settings(bool(bundle.timers), self.watermark_in)
+            ):  # what a callback of an expired window sets is void (M-TIMER-21)
                 self.timers.apply(family, settings, self._rebased)
                 self._freed_at = min(self._freed_at, self.watermark_in - 1)
         truncated = bool(bundle.pieces) and all(piece.truncated for piece in bundle.pieces)
-        for residual in (*done.residuals, *bundle.given):
+        for residual in self.rules.owed((*done.residuals, *bundle.given)):
             self._hand_back(residual, truncated)
         if bundle.cut is not None:
-            for piece, element in self._elements(bundle)[bundle.cut :]:
+            for piece, element in self._elements(bundle)[self.rules.first_owed(bundle.cut) :]:
                 self._inbox.append(evolve(piece, data=element))
                 if piece.timestamp != MAX:
                     self._open.add(piece.timestamp)

@@ -173,7 +173,7 @@ class Worker:
                 await asyncio.wait_for(self.connected.wait(), self.reconnect)
             except TimeoutError:
                 raise WorkerLost(f"{self.name} went away and did not come back within {self.reconnect:g} s") from None
-        bundle = BundleIO(command, node, self.cutters)
+        bundle = self.habits.part(BundleIO)(command, node, self.cutters)
         self.bundles[command.bundle] = bundle
         request = fn_pb2.InstructionRequest(instruction_id=command.bundle)
         request.process_bundle.process_bundle_descriptor_id = node.id

@@ -94,7 +94,7 @@ class Grouping:
         self._streaming = streaming
         self._emit = emit
         self._merging = self._strategy.merging != "none"
-        self._trigger: Trigger = compile_trigger(self._strategy.proto.trigger)
+        self._trigger: Trigger = compile_trigger(self._strategy.proto.trigger, rules)
         #: Windows that merge are merged for all arrivals at once, so a window must not close between two of them (M-TRIG-46).
         self._one_by_one = streaming and not self._merging and rules.asks_after_each(self._trigger.counts)
         self._cells: dict[bytes, dict[bytes, Cell]] = {}
@@ -142,7 +142,7 @@ class Grouping:
                 key, value = key_of(element.value)
                 for window in rules.explode(element):
                     if window not in dropped:
-                        dropped[window] = rules.is_dropped(self._ends_of(window)[1], watermark)
+                        dropped[window] = rules.is_dropped(self._ends_of(window)[1], watermark, window)
                     if dropped[window]:
                         self.dropped += 1
                     else:
@@ -197,6 +197,7 @@ class Grouping:
             cells = self._cells.get(key, {})
             live = {window: None for window, cell in cells.items() if not cell.closed}
             live.update((window, None) for window, _, _ in elements if window not in cells)
+            live = self._rules.merge_candidates(live, arrivals)
             if len(live) > 1:
                 questions[key] = list(live)
         return questions
@@ -211,12 +212,11 @@ class Grouping:
             goes_to = self._merge(key, merges[key], clocks) if key in merges else {}
             cells = self._cells.setdefault(key, {})
             touched: dict[bytes, Cell] = {}
-            for window, timestamp, value in elements:
-                window = goes_to.get(window, window)
+            for window, timestamp, value in self._placed(elements, goes_to):
                 cell = cells.get(window)
-                if cell is None:
+                if cell is None or (cell.closed and not self._rules.closed_drops()):
                     cell = cells[window] = self._open(key, window)
-                if cell.closed and self._rules.closed_drops():
+                if cell.closed:
                     self.dropped += 1
                     continue
                 self._add(cell, window, timestamp, value, clocks)
@@ -232,13 +232,26 @@ class Grouping:
                     if self._cell(key, window) is cell and not cell.closed:
                         self._ask(key, window, cell, clocks)
 
+    def _placed(
+        self, elements: Iterable[tuple[bytes, int, bytes]], goes_to: Mapping[bytes, bytes]
+    ) -> Iterable[tuple[bytes, int, bytes]]:
+        """Elements in the windows that those they came in were merged into (M-TRIG-45)."""
+        if not goes_to:
+            return elements
+        return [
+            (place, timestamp, value)
+            for window, timestamp, value in elements
+            for place in self._rules.merged_places(window, goes_to.get(window, window))
+        ]
+
     def _open(self, key: bytes, window: bytes) -> Cell:
         if not self._streaming:
             return Cell()
         last, expiry = self._ends_of(window)
         for at in {last, expiry}:
             heapq.heappush(self._ends, (at, key, window))
-        return Cell(state=self._trigger.fresh())
+        siblings = self._cells.get(key, {})
+        return Cell(state=self._rules.trigger_state(self._trigger.fresh, siblings), index=self._rules.first_index(siblings))
 
     def _add(self, cell: Cell, window: bytes, timestamp: int, value: bytes, clocks: Clocks) -> None:
         rules, strategy = self._rules, self._strategy
@@ -345,7 +358,7 @@ class Grouping:
         while self._ends and self._rules.end_of_window(self._ends[0][0], clocks.watermark):
             self._again(heapq.heappop(self._ends), clocks)
         due = []
-        while self._alarms and self._rules.trigger_target_reached(self._alarms[0][0], clocks.now):
+        while self._alarms and self._rules.alarm_rings(self._alarms[0][0], clocks.now):
             due.append(heapq.heappop(self._alarms))
         for each in dict.fromkeys(due):
             self._again(each, clocks)
@@ -365,7 +378,8 @@ class Grouping:
 
     def _ask(self, key: bytes, window: bytes, cell: Cell, clocks: Clocks) -> None:
         assert cell.state is not None
-        if self._trigger.ready(cell.state, self._moment(window, clocks)):
+        moment = self._moment(window, clocks)
+        if self._rules.may_fire(self._trigger.ready(cell.state, moment), cell.new, cell.was_on_time, moment.at_end):
             self._fire(key, window, cell, clocks, final=False)
 
     # ---- firing
@@ -392,8 +406,8 @@ class Grouping:
         if rules.emits(cell.new, timing, last, strategy.on_time_always, strategy.closing_always):
             pane = rules.pane(cell.index, cell.ns, timing, last)
             timestamp = rules.pane_timestamp(strategy.output_time, cell.hold, moment.window_max)
-            values = cell.values
-            if not (finished or final) and rules.keeps_values(strategy.accumulation):
+            values = rules.pane_values(cell.values)
+            if values is cell.values and not (finished or final) and rules.keeps_values(strategy.accumulation):
                 values = list(values)
             self._emit(key, window, timestamp, pane, values)
             cell.index += 1
@@ -401,6 +415,8 @@ class Grouping:
                 cell.ns = pane.nonspeculative_index + 1
         if finished or not rules.keeps_values(strategy.accumulation):
             cell.values = []
+        else:
+            cell.values = rules.kept_values(cell.values)
         cell.new, cell.hold = 0, None
         cell.owes = rules.owes_final_pane(strategy.closing_always) and not finished
         if finished:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 from conformance.wire import urns
 
 __all__ = ["CAPABILITIES", "EMBEDDED_BYTES", "Habits"]
+
+T = TypeVar("T")
 
 #: Input up to this size goes with the instruction, where the SDK reads it there.
 EMBEDDED_BYTES = 64 << 10
@@ -29,6 +32,10 @@ class Habits:
 
     def __init__(self, seed: int = 0) -> None:
         self.dice = random.Random(seed)
+
+    def part(self, default: type[T]) -> type[T]:
+        """The class that does a part of the runner's work: `default`; a mutant puts a subclass in its place."""
+        return default
 
     # ---- stages
 

@@ -174,7 +174,9 @@ class JobService:
             for name, environment in request.pipeline.components.environments.items()
         }
         make_plan = functools.partial(graph.plan, request.pipeline, resolved, self.url, rules)
-        job = Job(job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, rules, make_plan)
+        job = rules.part(Job)(
+            job_id, request.job_name or job_id, request.pipeline, request.pipeline_options, resolved, rules, make_plan
+        )
         self.jobs[job_id] = job
         # While the answer is on its way and the client thinks about Run.
         self._getting_ready.add(task := asyncio.ensure_future(self._get_ready(job)))
@@ -209,7 +211,7 @@ class JobService:
         if job.driver is None and job.state != S.STOPPED:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{job.id} was cancelled before it ran; prepare it again")
         if job.driver is None:
-            job.driver = Driver(job, self._fnapi, self._artifacts, self.url, Options.read(job.options))
+            job.driver = job.rules.part(Driver)(job, self._fnapi, self._artifacts, self.url, Options.read(job.options))
             job.driver.start()
         return job_pb2.RunJobResponse(job_id=job.id)
 

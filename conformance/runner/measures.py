@@ -25,8 +25,7 @@ class Measures:
 
     def __init__(self, habits: Habits) -> None:
         self._habits = habits
-        self._committed = MetricTable()
-        self._failed = MetricTable()
+        self._committed, self._failed = (habits.part(MetricTable)() for _ in range(2))
         #: Last progress of bundles in flight.
         self._progress: dict[str, list[Any]] = {}
         #: Metrics of committed bundles, by short ids that nobody asked for yet.

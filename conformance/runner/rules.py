@@ -6,8 +6,8 @@ Everything is pure: values in, values out. Times are milliseconds; windows, keys
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from conformance.runner import cutting
 from conformance.runner.cutting import Element, TimerValue
@@ -17,6 +17,8 @@ from conformance.wire.api import pipeline_pb2 as pb
 from conformance.wire.values import Pane, Timing
 
 __all__ = ["Rules"]
+
+T = TypeVar("T")
 
 MIN, MAX, GMAX = timestamps.MIN, timestamps.MAX, timestamps.GLOBAL_WINDOW_MAX
 
@@ -67,6 +69,14 @@ class Rules(Habits):
                 groups.append(((start, end), [window]))
         return [(cutting.interval_window(start, end), members) for (start, end), members in groups]
 
+    def merge_candidates(self, live: dict[bytes, None], others: Mapping[bytes, Any]) -> dict[bytes, None]:
+        """The windows of a key that are asked to merge: its own, whatever came under other keys (M-WIN-08)."""
+        return live
+
+    def merged_places(self, window: bytes, result: bytes) -> Sequence[bytes]:
+        """Where an element goes whose window was merged: into the result, and nowhere else (M-TRIG-45)."""
+        return (result,)
+
     # ---- lateness and expiry
 
     def expiry(self, window_max: int, lateness: int) -> int:
@@ -77,8 +87,8 @@ class Rules(Habits):
         """Whether a window is over: the watermark is past gc(w) (M-LATE-03)."""
         return watermark > expiry
 
-    def is_dropped(self, expiry: int, watermark: int) -> bool:
-        """Whether an element of a window is droppably late at a grouping or a stateful ParDo (M-LATE-03, M-LATE-05)."""
+    def is_dropped(self, expiry: int, watermark: int, window: bytes) -> bool:
+        """Whether elements of a window are droppably late, at a grouping or a stateful ParDo (M-LATE-03, M-LATE-05)."""
         return self.is_expired(expiry, watermark)
 
     # ---- watermarks
@@ -109,6 +119,18 @@ class Rules(Habits):
 
     # ---- triggers
 
+    def may_fire(self, ready: bool, new: int, was_on_time: bool, at_end: bool) -> bool:
+        """Whether a pane fires: if the root trigger is ready, and for no other reason (M-TRIG-02)."""
+        return ready
+
+    def trigger_state(self, fresh: Callable[[], Any], siblings: Mapping[bytes, Any]) -> Any:
+        """What the trigger of a new window has seen: nothing, whatever other windows of its key have (M-TRIG-03)."""
+        return fresh()
+
+    def default_ready(self, at_end: bool, watermark: int) -> bool:
+        """The default trigger: from the end of the window on (M-TRIG-10)."""
+        return at_end
+
     def end_of_window(self, window_max: int, watermark: int) -> bool:
         """Whether the end of a window is reached: the watermark is past its last instant (M-TRIG-10)."""
         return watermark > window_max
@@ -120,6 +142,10 @@ class Rules(Habits):
     def asks_after_each(self, counts: bool) -> bool:
         """Whether a trigger is asked after each of the elements that arrive together, or once after all of them: free (M-TRIG-13)."""
         return counts
+
+    def counts_as(self) -> int:
+        """How many elements one element is (M-TRIG-13)."""
+        return 1
 
     def trigger_target(self, now: int, transforms: Iterable[Any]) -> int:
         """The instant that AfterProcessingTime waits for, from an arrival at `now` (M-TRIG-18, M-TRIG-19, M-TRIG-20)."""
@@ -138,6 +164,10 @@ class Rules(Habits):
         """Whether the clock makes AfterProcessingTime ready (M-TRIG-18)."""
         return now >= target
 
+    def alarm_rings(self, target: int, now: int) -> bool:
+        """Whether the clock alone makes a trigger be asked again, though no element and no watermark came (M-TRIG-18)."""
+        return self.trigger_target_reached(target, now)
+
     def all_ready(self, parts: Iterable[bool]) -> bool:
         """AfterAll: every part is ready or was (M-TRIG-23)."""
         return all(parts)
@@ -146,8 +176,20 @@ class Rules(Habits):
         """AfterAny: some part is ready or was (M-TRIG-24)."""
         return any(parts)
 
+    def advanced_to(self, current: int, parts: int) -> int:
+        """AfterEach: the part whose turn it is once the current one fired (M-TRIG-25)."""
+        return current + 1
+
+    def firing_phases(self) -> tuple[str, str]:
+        """AfterEndOfWindow: the part that fires before the end of the window, and the one that does afterwards (M-TRIG-14)."""
+        return ("early_firings", "late_firings")
+
     def finally_ends(self, ready: bool) -> bool:
-        """OrFinally: whether a firing is its last (M-TRIG-26)."""
+        """OrFinally: whether there is a firing that is its last (M-TRIG-26)."""
+        return ready
+
+    def repeat_ready(self, ready: bool, at_end: bool) -> bool:
+        """Repeat: ready when its part is (M-TRIG-27)."""
         return ready
 
     def repeats(self) -> bool:
@@ -185,6 +227,18 @@ class Rules(Habits):
     def pane(self, index: int, nonspeculative: int, timing: Timing, last: bool) -> Pane:
         """The label of a pane; indices count panes that are emitted (M-PANE-04)."""
         return Pane(index == 0, last, timing, index, -1 if timing == Timing.EARLY else nonspeculative)
+
+    def first_index(self, siblings: Mapping[bytes, Any]) -> int:
+        """The index of a window's first pane, whatever other windows of its key have emitted (M-PANE-04)."""
+        return 0
+
+    def pane_values(self, values: list[bytes]) -> list[bytes]:
+        """What a pane holds of the elements that are in its window: all (M-PANE-11)."""
+        return values
+
+    def kept_values(self, values: list[bytes]) -> list[bytes]:
+        """What stays in a window after an accumulating pane: the elements, each once (M-PANE-11)."""
+        return values
 
     def keeps_values(self, accumulation: int) -> bool:
         """Whether elements stay in a window after a pane (M-PANE-11)."""
@@ -244,6 +298,28 @@ class Rules(Habits):
         """The windows of the view in which a side element shows."""
         return element.windows
 
+    # ---- what a bundle's end brings
+
+    def consumers(self, consumers: list[T]) -> list[T]:
+        """Who gets what comes into a PCollection: every consumer, all of it (M-XF-17)."""
+        return consumers
+
+    def finalizations(self, asked: bool, residuals: bool) -> int:
+        """How often a committed bundle is finalized: once if it asked, whatever it left to do (P-CTL-22)."""
+        return 1 if asked else 0
+
+    def owed(self, residuals: Sequence[T]) -> Sequence[T]:
+        """Which of the restrictions that a bundle gave up are run: each, once (M-SDF-04)."""
+        return residuals
+
+    def first_owed(self, first_residual: int) -> int:
+        """From which element on a bundle that was split is owed once more (P-SPL-04)."""
+        return first_residual
+
+    def takes_settings(self, in_callbacks: bool, watermark: int) -> bool:
+        """Whether timers that a bundle set are set, those of callbacks at the end of time too (M-TIMER-22)."""
+        return True
+
     # ---- keyed state and order
 
     def may_run_beside(self, keyed: bool, running: int) -> bool:
@@ -293,6 +369,14 @@ class Rules(Habits):
     def timer_hold(self, event_time: bool, fire: int, hold: int) -> int:
         """Where a pending timer holds the output watermark; one of event time not beyond T (M-TIMER-12, M-TIMER-14)."""
         return min(hold, fire) if event_time else min(hold, MAX)
+
+    def fires_with(self, fire: int, first: int) -> bool:
+        """Whether a due timer goes with the one of its key that fires first: one of the same instant (M-TIMER-17, M-TIMER-18)."""
+        return fire == first
+
+    def delivered_hold(self, fire: int, hold: int) -> int:
+        """The hold timestamp that is delivered: as set (P-TMR-05)."""
+        return hold
 
     def fired_at(self, fire: int, watermark: int) -> int:
         """The fire timestamp that is delivered: as set (P-TMR-05)."""

@@ -346,13 +346,17 @@ class BundleState:
             return entries
         raise StateRefused("an ordered list takes entries of a varint sort key and a length-prefixed value")
 
+    def _cell(self, inner: Any) -> CellId:
+        """What tells cells of user state apart (M-STATE-01)."""
+        return (inner.transform_id, inner.user_state_id, inner.window, inner.key)
+
     def _content(self, kind: str, inner: Any, write: bool = False) -> Content:
         declared = self._store.declared.get((inner.transform_id, inner.user_state_id))
         if declared is None:
             raise StateRefused(f"transform {inner.transform_id} of this stage declares no state {inner.user_state_id}")
         if not kind.startswith(declared.kind):
             raise StateRefused(f"state {inner.user_state_id} was declared {declared.kind}")
-        cell = (inner.transform_id, inner.user_state_id, inner.window, inner.key)
+        cell = self._cell(inner)
         content = self.written.get(cell)
         if content is None:
             stored = self._store.cells.get(cell)

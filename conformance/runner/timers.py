@@ -34,9 +34,9 @@ class PendingTimer:
     #: When it is due: `fire`, or for processing time that instant by the job's clock (M-TIMER-26).
     due: int
 
-    def encoded(self, fire: int) -> bytes:
-        """The timer message that fires it."""
-        return cutting.encode_timer(self.key, self.tag, self.window, fire, self.hold, self.pane)
+    def encoded(self, fire: int, hold: int) -> bytes:
+        """The timer message that fires it, with these two instants."""
+        return cutting.encode_timer(self.key, self.tag, self.window, fire, hold, self.pane)
 
 
 class TimerStore:
@@ -115,7 +115,7 @@ class TimerStore:
         for timers in by_key.values():
             first = rules.timer_order(timer.fire for _, timer in timers)
             for identity, timer in timers:
-                if timer.fire == first:
+                if rules.fires_with(timer.fire, first):
                     self._set(identity, None)
                     taken.append(timer)
         return taken

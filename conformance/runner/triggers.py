@@ -121,7 +121,7 @@ class Default(Trigger):
     """At the end of the window, and for whatever comes later; never finished (M-TRIG-10)."""
 
     def ready(self, state: State, moment: Moment) -> bool:
-        return moment.at_end
+        return moment.rules.default_ready(moment.at_end, moment.watermark)
 
     def certain(self, window_max: int, expiry: int) -> int:
         return window_max
@@ -146,7 +146,7 @@ class ElementCount(Trigger):
         return bool(self.proto.element_count > 1)
 
     def element(self, state: State, moment: Moment) -> None:
-        state.count += 1
+        state.count += moment.rules.counts_as()
 
     def ready(self, state: State, moment: Moment) -> bool:
         return moment.rules.count_reached(state.count, self.proto.element_count)
@@ -310,8 +310,10 @@ class AfterEach(Trigger):
 
     def fire(self, state: State, moment: Moment) -> None:
         at = self._current(state)
-        self.subs[at].fire(state.subs[at], moment)
-        for sub in state.subs[at + 1 :]:
+        behind = moment.rules.advanced_to(at, len(self.subs))
+        for trigger, sub in self.parts(state)[at:behind]:
+            trigger.fire(sub, moment)
+        for sub in state.subs[behind:]:
             sub.reset()
         state.finished = all(sub.finished for sub in state.subs)
 
@@ -339,7 +341,8 @@ class OrFinally(Trigger):
                 trigger.element(sub, moment)
 
     def ready(self, state: State, moment: Moment) -> bool:
-        return any(trigger.ready(sub, moment) for trigger, sub in self.parts(state))
+        main, last = state.subs
+        return self.subs[0].ready(main, moment) or moment.rules.finally_ends(self.subs[1].ready(last, moment))
 
     def fire(self, state: State, moment: Moment) -> None:
         main, last = state.subs
@@ -366,7 +369,7 @@ class Repeat(Trigger):
         self.subs[0].element(state.subs[0], moment)
 
     def ready(self, state: State, moment: Moment) -> bool:
-        return self.subs[0].ready(state.subs[0], moment)
+        return moment.rules.repeat_ready(self.subs[0].ready(state.subs[0], moment), moment.at_end)
 
     def fire(self, state: State, moment: Moment) -> None:
         (sub,) = state.subs
@@ -398,7 +401,7 @@ _SIMPLE: dict[str, Callable[..., Trigger]] = {
 _SEVERAL: dict[str, Callable[..., Trigger]] = {"after_all": AfterAll, "after_any": AfterAny, "after_each": AfterEach}
 
 
-def compile_trigger(proto: Any) -> Trigger:
+def compile_trigger(proto: Any, rules: Rules) -> Trigger:
     """The trigger of a Trigger message. Raises ValueError for one that is unset or unknown (M-TRIG-28)."""
     case = proto.WhichOneof("trigger")
     if case is None:
@@ -407,16 +410,16 @@ def compile_trigger(proto: Any) -> Trigger:
     if case in _SIMPLE:
         return _SIMPLE[case](inner)
     if case in _SEVERAL:
-        return _SEVERAL[case](inner, [compile_trigger(sub) for sub in inner.subtriggers])
+        return _SEVERAL[case](inner, [compile_trigger(sub, rules) for sub in inner.subtriggers])
     if case == "repeat":
-        return Repeat(inner, [compile_trigger(inner.subtrigger)])
+        return Repeat(inner, [compile_trigger(inner.subtrigger, rules)])
     if case == "or_finally":
-        return OrFinally(inner, [compile_trigger(inner.main), compile_trigger(getattr(inner, "finally"))])
-    parts = [_optional(inner, name) for name in ("early_firings", "late_firings")]
+        return OrFinally(inner, [compile_trigger(each, rules) for each in (inner.main, getattr(inner, "finally"))])
+    parts = [_optional(inner, name, rules) for name in rules.firing_phases()]
     return AfterEndOfWindow(inner, [part or Trigger(inner) for part in parts], late=parts[1] is not None)
 
 
-def _optional(inner: Any, name: str) -> Trigger | None:
+def _optional(inner: Any, name: str, rules: Rules) -> Trigger | None:
     """Early or late firings; unset and empty mean none (M-TRIG-17)."""
     part = getattr(inner, name)
-    return compile_trigger(part) if part.WhichOneof("trigger") else None
+    return compile_trigger(part, rules) if part.WhichOneof("trigger") else None

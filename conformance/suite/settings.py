@@ -20,6 +20,8 @@ class Settings:
     #: How many generated programs a property-based assertion tries.
     examples: int = 25
     seed: int = 0
+    #: Whether a generated program that fails is made as small as possible before it is told.
+    shrink: bool = True
     #: Multiplies every time budget.
     timeout_scale: float = 1.0
     #: None: measured at the start; 1: no packing.

@@ -38,8 +38,8 @@ ROWS = [
     # elements
     counted("TRIG02/each-element", "1@1 2@2 wm10", ["1", "2"], Always()),
     counted("TRIG04/at-the-count", "1@1 2@2 3@3 4@4 wm10", ["1 2", "3 4"], TWO),
-    Row("TRIG04/by-window", "1@1 2@11 3@2 wm30", ["0 1 3", "10 2"], TWO, show="window values", nonempty=True),
-    Row("TRIG04/by-key", "a:1@1 b:2@1 a:3@2 wm30", ["a 1 3", "b 2"], TWO, show="key values", nonempty=True),
+    Row("TRIG04/by-window", "1@1 2@11 3@12 4@2 wm30", ["0 1 4", "10 2 3"], TWO, show="window values", nonempty=True),
+    Row("TRIG04/by-key", "a:1@1 b:2@1 b:3@1 a:4@2 wm30", ["a 1 4", "b 2 3"], TWO, show="key values", nonempty=True),
     counted("TRIG14/counts-anew", "1@1 2@2 3@3 4@4 5@5 6@6 wm10", ["1 2 3", "4 5 6"], Repeat(AfterCount(3))),
     Row("TRIG14/nothing-at-the-end-of-its-own", "1@1 2@2 wm10 wm12", ["EARLY 1 2"], TWO, lateness=20),
     counted("TRIG14/rest-at-expiry", "1@1 2@2 3@3 wm11", ["1 2", "3"], TWO),

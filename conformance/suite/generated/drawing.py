@@ -78,11 +78,12 @@ def every(
     """
     __tracebackhide__ = True
     wanted = examples or runner.settings.examples
+    smallest = [Phase.shrink] if runner.settings.shrink else []
     one_by_one = _OneByOne(runner, strategy, check, wanted, label)
     earlier = list(runner.asked)
     size = runner.pack_size if packed else 1
     if size == 1:
-        asked = one_by_one.go([Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+        asked = one_by_one.go([Phase.explicit, Phase.reuse, Phase.generate, *smallest])
         runner.asked[:] = [*earlier, *asked]
         return
     with contextlib.suppress(unittest.SkipTest, pytest.skip.Exception):  # how Hypothesis says that nothing is stored
@@ -94,7 +95,8 @@ def every(
         except EndpointGone:
             raise
         except Exception:
-            one_by_one.go([Phase.generate, Phase.shrink])
+            if smallest:
+                one_by_one.go([Phase.generate, *smallest])
             raise
     runner.asked[:] = [*earlier, *map(repr, drawn)]
 

@@ -1,0 +1,234 @@
+"""Runs the matrix of mutants: each in a runner of its own, asked by its named assertion or by the whole suite.
+
+Worker processes load the suite once and ask mutant after mutant; a mutant never shares a runner with another. One that lets a
+worker hang longer than its budget costs that worker, which is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from attrs import frozen
+
+from conformance.report.results import Result
+from conformance.suite import catalogue
+from conformance.suite.mutants import Mutant, load
+from conformance.suite.mutants.judging import Fate, Status, judge, kills
+
+__all__ = ["Plan", "fingerprint", "node_ids", "read_fates", "run_baseline", "run_matrix"]
+
+#: Programs that share a job, where an assertion draws them: the pack size that is measured on the reference runner.
+PACK = 8
+#: Seconds for a mutant with its named assertions; the slowest of them takes about ten.
+BUDGET = 90.0
+#: Seconds for a mutant with the whole suite, which takes about two minutes on one core.
+BUDGET_ALL = 1200.0
+
+
+@frozen
+class Plan:
+    """How mutants are to be run."""
+
+    #: Ask everything instead of the named assertions.
+    all: bool = False
+    jobs: int = 1
+    seed: int = 0
+    #: Address in which `{}` stands for the mutant's id.
+    address: str = "reference:mutant={}"
+
+
+def node_ids(assertions: Sequence[str]) -> list[str]:
+    """The pytest arguments that select the tests of assertions. Raises KeyError for one without a test."""
+    tests = catalogue.by_assertion()
+    return [f"{entry.module}::{entry.function.__name__}" for name in assertions for entry in tests[name]]
+
+
+def fingerprint() -> str:
+    """Of everything that the outcome depends on: the package's own code and data."""
+    digest = hashlib.sha256()
+    root = Path(str(resources.files("conformance")))
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".py", ".toml") and path.name != "kills.toml":
+            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def read_fates(path: Path) -> dict[str, Fate]:
+    """The last fate of each mutant in a file of JSON lines; a last line that was cut off is left out."""
+    found: dict[str, Fate] = {}
+    if path.exists():
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(msgspec.DecodeError):
+                fate = msgspec.json.decode(line, type=Fate)
+                found[fate.mutant] = fate
+    return found
+
+
+# ---- asking
+
+
+class _Keep:
+    """A pytest plugin that keeps what the recorder has when the session is over."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.fatal = ""
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.fatal = str(excinfo.value)
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        from conformance.plugin import SESSION
+
+        recorder = config.stash[SESSION].recorder
+        self.results = recorder.results if recorder is not None else []
+
+
+def ask(address: str, assertions: Sequence[str] | None, *, examples: int = 25, scale: float = 1.0, seed: int = 0) -> _Keep:
+    """The results of assertions (None: of all there are) on a runner of its own."""
+    ini = str(resources.files("conformance.suite") / "pytest.ini")
+    arguments = ["--pyargs", *(node_ids(assertions) if assertions is not None else ["conformance.suite"])]
+    arguments += ["--noconftest", "-c", ini, "--rootdir", str(Path.cwd()), "-p", "no:cacheprovider", "-q", "--tb=no"]
+    arguments += ["--runner", address, "--beam-pack", str(PACK), "--beam-examples", str(examples), "--beam-no-shrink"]
+    arguments += ["--timeout-scale", str(scale), "--beam-seed", str(seed)]
+    keep = _Keep()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        pytest.main(arguments, plugins=[keep])
+    return keep
+
+
+def fate_of(mutant: Mutant, plan: Plan) -> Fate:
+    """Asks one mutant, in this process."""
+    started = time.monotonic()
+    kept = ask(
+        plan.address.format(mutant.id),
+        None if plan.all else mutant.questions,
+        examples=mutant.examples,
+        scale=mutant.timeout_scale,
+        seed=plan.seed,
+    )
+    status, shown = judge(mutant, kept.results)
+    if kept.fatal:
+        status = Status.BROKEN
+    return Fate(
+        mutant=mutant.id,
+        status=status,
+        verdict=shown.verdict.value if shown else "",
+        message=(shown.message if shown else "") or kept.fatal,
+        rule=shown.rule if shown else "",
+        killers=kills(kept.results),
+        asked=len(kept.results),
+        seconds=round(time.monotonic() - started, 2),
+        all=plan.all,
+    )
+
+
+def run_baseline(mutants: Sequence[Mutant], plan: Plan) -> list[Result]:
+    """What the named assertions say of the runner without a fault: the results that are not a pass, of those that are named."""
+    named = {mutant.killed_by for mutant in mutants}
+    questions = sorted({name for mutant in mutants for name in mutant.questions})
+    kept = ask("reference", questions, examples=max(mutant.examples for mutant in mutants), seed=plan.seed)
+    if kept.fatal:
+        raise RuntimeError(kept.fatal)
+    judged = {result.assertion.partition("--")[0]: result for result in kept.results}
+    return [
+        judged.get(name) or Result(name, name.partition("/")[0], "MUST", "no-verdict", message="it was not judged")  # type: ignore[arg-type]
+        for name in sorted(named)
+        if name not in judged or judged[name].verdict.value != "pass"
+    ]
+
+
+# ---- worker processes
+
+
+def _serve(pipe: Any, plan: Plan) -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    mutants = load()
+    while (name := pipe.recv()) is not None:
+        try:
+            pipe.send(fate_of(mutants[name], plan))
+        except Exception as error:  # our own fault: it is told, and no mutant's
+            pipe.send(Fate(mutant=name, status=Status.BROKEN, message=f"{type(error).__name__}: {error}", all=plan.all))
+
+
+class _Worker:
+    """A process that asks mutants, one after the other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._plan), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, mutant: Mutant) -> Fate:
+        """The fate of a mutant; `broken` if the worker did not come back with one."""
+        budget = (BUDGET_ALL if self._plan.all else BUDGET) * max(1.0, mutant.timeout_scale)
+        try:
+            self._pipe.send(mutant.id)
+            if self._pipe.poll(budget):
+                fate: Fate = self._pipe.recv()
+                return fate
+            why = f"no verdict within {budget:g} s"
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            why = "the process that asked died"
+        self.close()
+        self._start()
+        return Fate(mutant=mutant.id, status=Status.BROKEN, message=why, all=self._plan.all)
+
+    def close(self) -> None:
+        """Ends the process; runners that it started end with it."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(None)
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(5)
+
+
+def run_matrix(mutants: Sequence[Mutant], plan: Plan) -> Iterator[Fate]:
+    """The fate of each mutant, as it is known."""
+    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    for mutant in mutants:
+        waiting.put(mutant)
+    told: queue.SimpleQueue[Fate | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        worker = _Worker(plan)
+        try:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    told.put(worker.ask(waiting.get_nowait()))
+        finally:
+            worker.close()
+            told.put(None)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, min(plan.jobs, len(mutants))))]
+    for thread in threads:
+        thread.start()
+    running = len(threads)
+    while running:
+        fate = told.get()
+        if fate is None:
+            running -= 1
+        else:
+            yield fate
