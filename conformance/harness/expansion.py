@@ -75,8 +75,9 @@ class _Refused(Exception):
 class ExpansionService:
     """Serves `offers` on a free port of this machine; a context manager.
 
-    `environment` is where expansions run, `files` the contents of its FILE dependencies by path, `requirements` what every answer adds.
-    `asked` keeps every request.
+    `environment` is where expansions run, `files` the contents of its FILE dependencies by path, `requirements` what every answer
+    adds. With `own_coders` answers name every coder anew, as they may (P-COD-05); without, a coder that the client has is used
+    again, as the services of Beam's SDKs do. `asked` keeps every request.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class ExpansionService:
         environment: pb.Environment,
         files: Mapping[str, bytes] | None = None,
         requirements: tuple[str, ...] = (),
+        own_coders: bool = False,
     ) -> None:
         self.offers, self.environment, self.files, self.requirements = offers, environment, dict(files or {}), requirements
+        self.own_coders = own_coders
         self.asked: list[expansion_pb2.ExpansionRequest] = []
         self._server = rpc.server(4)
         self._server.add_generic_rpc_handlers((rpc.service_handler(EXPANSION, self), rpc.service_handler(RETRIEVAL, self)))
@@ -145,6 +148,7 @@ class ExpansionService:
         offer, config = self._offer(asked.spec)
         graph = Graph(request.namespace + ENVIRONMENT, request.namespace)
         graph.components.CopyFrom(request.components)
+        graph.shares_coders = not self.own_coders
         graph.components.environments[graph.environment].CopyFrom(self.environment)
         program = Program(offer.name, graph=graph)
         inputs = {

@@ -36,6 +36,22 @@ Action = Literal[
 ]
 
 
+#: What no SDK may do, so that what a runner makes of it breaks no rule that speaks about messages.
+_BREAKING = frozenset(
+    {
+        "twice",
+        "wrong_kind",
+        "no_kind",
+        "stranger",
+        "cut_outputs",
+        "stray_output",
+        "no_terminators",
+        "double_terminators",
+        "ignore_capability",
+    }
+)
+
+
 @frozen
 class Fault:
     """One rule. It applies to instructions of kind `on` whose stage has a transform matching `transform`, `times` times."""
@@ -73,6 +89,14 @@ class Script:
 
     def __bool__(self) -> bool:
         return bool(self._faults)
+
+    @property
+    def breaks_protocol(self) -> bool:
+        """Has a worker of this session done what no SDK may do? Forged answers about bundles and splits count."""
+        return any(
+            fault.action in _BREAKING or (fault.action == "answer" and fault.on in ("process_bundle", "process_bundle_split"))
+            for fault, _ in self.log
+        )
 
     def take(self, kind: str, instruction_id: str, worker_id: str, transforms: Mapping[str, Any] | None = None) -> list[Fault]:
         """The faults that apply to this instruction, used once each. `transforms` are the unique names of the stage."""

@@ -49,6 +49,8 @@ class Graph:
         self.environment = environment
         #: Begins every id that is made here; an expansion's ids must not meet those of its client (P-XP-02).
         self.namespace = namespace
+        #: Use a coder that is there already, whatever its id, where it equals one that is wanted.
+        self.shares_coders = False
         self.stack: list[str] = []
         #: What the pipeline requires beside what its payloads show: an expansion tells (P-XP-06).
         self.requirements: list[str] = []
@@ -58,7 +60,16 @@ class Graph:
         return self.pipeline.components
 
     def coder(self, spec: CoderSpec) -> str:
-        return spec.register(self.components, self.namespace)
+        if not self.shares_coders:
+            return spec.register(self.components, self.namespace)
+        for known in self.components.coders:
+            if CoderSpec.from_components(known, self.components) == spec:
+                return str(known)
+        parts = [self.coder(part) for part in spec.components]
+        coder_id = f"{self.namespace}c{len(self.components.coders)}"
+        proto = pb.Coder(spec=pb.FunctionSpec(urn=spec.urn, payload=spec.payload), component_coder_ids=parts)
+        self.components.coders[coder_id].CopyFrom(proto)
+        return coder_id
 
     def strategy(self, strategy: Strategy) -> str:
         custom = not strategy.window_fn.urn.startswith("beam:")

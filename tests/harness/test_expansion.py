@@ -87,6 +87,16 @@ def test_windowing_survives(service: ExpansionService) -> None:
     assert made.coder == coders.kv(coders.STRING, coders.iterable(coders.VARINT))
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_coders_are_shared_unless_asked_otherwise(own: bool) -> None:
+    with ExpansionService(OFFERS, ENVIRONMENT, own_coders=own) as service:
+        program = Program("p")
+        pairs = program.create([("a", 1)])
+        external.expand(program, service.ask, "grouped", TEST + "gbk", inputs={"in": pairs})
+    strings = [proto for proto in program.graph.components.coders.values() if proto.spec.urn == urns.Coder.STRING_UTF8]
+    assert len(strings) == (2 if own else 1)
+
+
 def test_requested_coder(service: ExpansionService) -> None:
     program = Program("p")
     wanted = {"output": coders.BYTES}

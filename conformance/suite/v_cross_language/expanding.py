@@ -77,10 +77,11 @@ def run_expanded(
     dependencies: Sequence[pb.ArtifactInformation] = (),
     files: Mapping[str, bytes] | None = None,
     requirements: tuple[str, ...] = (),
+    own_coders: bool = False,
     **job: Any,
 ) -> Expanded:
-    """Run a program that asks a service for expansions. `dependencies` and `files` are those of the service's environment, which the client
-    fetches from it and stages as its own."""
+    """Run a program that asks a service for expansions. `dependencies` and `files` are those of the service's environment, which
+    the client fetches from it and stages as its own; `requirements` and `own_coders` are the service's."""
     __tracebackhide__ = True
     ours, theirs = runner.session(), runner.session()
     # One transcript for the job, as a recorder between runner and workers would see it.
@@ -90,7 +91,7 @@ def run_expanded(
     with contextlib.ExitStack() as stack:
         stack.enter_context(theirs)
         environment = theirs.environment(dependencies=dependencies)
-        server = stack.enter_context(ExpansionService(OFFERS, environment, files, requirements))
+        server = stack.enter_context(ExpansionService(OFFERS, environment, files, requirements, own_coders))
         program = Program("p")
         build(program, Service(program, server))
         pipeline = program.build(ours.environment())

@@ -180,6 +180,18 @@ def test_group_by_key(runner: RunnerUnderTest, key: str) -> None:
     same(run.ours.sorted_values("again"), [(0, "a"), (0, "b"), (1, "c")], "the pairs that crossed again", rule="P-XP-08")
 
 
+@asserts("XL04/coder-ids-are-opaque")
+def test_own_coders(runner: RunnerUnderTest) -> None:
+    """The key's coder stands twice in the pipeline: by the client's id before the grouping, by the service's behind it (P-COD-05)."""
+
+    def build(program: Program, service: Service) -> None:
+        pairs = program.create([(0, "a"), (1, "c"), (0, "b")], TEXT_PAIRS)
+        service.expand("grouped", TEST + "gbk", inputs={"in": pairs})["output"].observe("groups")
+
+    run = run_expanded(runner, build, label="expansion-own-coders", own_coders=True)
+    same(run.ours.groups("groups"), {0: ["a", "b"], 1: ["c"]}, "the groups, whose key coder has two ids", rule="P-COD-05")
+
+
 @asserts("XL04/joins")
 def test_co_group_by_key(runner: RunnerUnderTest) -> None:
     def build(program: Program, service: Service) -> None:
