@@ -34,7 +34,8 @@ from conformance.runner.engine_events import (
 from conformance.runner.fnapi import FnApi
 from conformance.runner.measures import PROGRESS_WAIT, Measures
 from conformance.runner.options import Options
-from conformance.runner.plan import Plan
+from conformance.runner.plan import Plan, ScriptNode
+from conformance.runner.served import ServedScripts
 from conformance.wire.api import job_pb2
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Driver:
         self._crew = part(Crew)(job, fnapi, artifacts, url, options, self._engine.state, self._log)
         self._measures = part(Measures)(job.rules)
         self._bundles = part(Bundles)(job, self._engine, self._crew, self._measures, self._dispatch, options.slow_bundle_seconds)
+        scripts = [node for node in job.plan.nodes if isinstance(node, ScriptNode)]
+        self._served = ServedScripts(scripts, self._dispatch, self._fail)
         self._ending: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()
@@ -82,6 +85,7 @@ class Driver:
         self._crew.start(self._fail)
         self._job.move(S.RUNNING)
         self._dispatch(Started())
+        self._served.start()
 
     def _fail(self, reason: str) -> None:
         if not self._engine.finished:
@@ -157,6 +161,7 @@ class Driver:
 
     async def _end(self, command: JobDone | JobDrained | JobFailed | JobCancelled) -> None:
         """Says how the job ended, ends Control, then StopWorker, then whatever streams are left (P-CH-11, P-ENV-03)."""
+        self._served.close()
         self._bundles.drop()
         self._completed = isinstance(command, JobDone | JobDrained)
         last = S.DRAINED if isinstance(command, JobDrained) else S.DONE

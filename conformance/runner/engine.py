@@ -32,6 +32,7 @@ from conformance.runner.engine_events import (
     JobDrained,
     JobFailed,
     RunBundle,
+    ScriptServed,
     Split,
     Started,
     Tick,
@@ -151,6 +152,10 @@ class Engine:
             for script in self._scripts:
                 script.stop()
             return [Split(bundle) for bundle, owner in self._owner.items() if owner.reads_on(bundle)]
+        elif isinstance(event, ScriptServed):
+            for script in self._scripts:
+                if script.id == event.script and not script.complete:
+                    script.serve(event.event)
         elif isinstance(event, Tick):
             self._wake = None
         return []
@@ -184,7 +189,7 @@ class Engine:
             if not self._play():
                 break
         waking = self._waking()
-        if waking or self._wake is not None:
+        if waking or self._wake is not None or any(script.starved for script in self._scripts):
             return commands + waking
         stuck = ", ".join(run.id for run in self.nodes if run.watermark_out < MAX)
         return [*commands, *self._end(JobFailed(f"the runner is stuck: nothing runs, and {stuck} cannot finish"))]
@@ -224,10 +229,11 @@ class Engine:
     def _play(self) -> bool:
         """Everything is quiet: the next event of a script, or the next instant that is waited for behind its end."""
         waiting = [script for script in self._scripts if not script.complete]
-        if waiting:  # several scripts take turns
-            min(waiting, key=lambda script: script.played).play()
+        told = [script for script in waiting if not script.starved]
+        if told:  # several scripts take turns
+            min(told, key=lambda script: script.played).play()
             return True
-        if self._scripts:
+        if self._scripts and not waiting:
             at = self._next_wake()
             if at is not None:
                 self.context.now = at

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from conformance.runner.plan import ScriptEvent
+
 __all__ = [
     "BundleDiscarded",
     "BundleDone",
@@ -22,6 +24,7 @@ __all__ = [
     "JobFailed",
     "Residual",
     "RunBundle",
+    "ScriptServed",
     "Split",
     "Started",
     "Tick",
@@ -99,11 +102,21 @@ class DrainRequested:
 
 
 @frozen
+class ScriptServed:
+    """A TestStreamService gave the next event of a TestStream, or has no more: None (M-TS-08)."""
+
+    script: str
+    event: ScriptEvent | None
+
+
+@frozen
 class Tick:
     """Time went by."""
 
 
-Event = Started | BundleDone | BundleSplit | BundleFailed | BundleDiscarded | CancelRequested | DrainRequested | Tick
+Event = (
+    Started | BundleDone | BundleSplit | BundleFailed | BundleDiscarded | ScriptServed | CancelRequested | DrainRequested | Tick
+)
 
 
 # ---- commands

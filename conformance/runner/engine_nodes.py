@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import define
 
 from conformance.runner.engine_events import BundleDone, BundleSplit, RunBundle
-from conformance.runner.plan import Add, FlattenNode, ImpulseNode, Move, Node, Plan, ScriptEvent, ScriptNode
+from conformance.runner.plan import Add, FlattenNode, ImpulseNode, Move, Node, Pass, Plan, ScriptEvent, ScriptNode
 from conformance.runner.rules import Rules
 from conformance.runner.state import BundleState, Side
 from conformance.wire import timestamps
@@ -174,12 +174,31 @@ class ScriptRun(NodeRun):
         super().__init__(node.id, context, (), tuple(node.outputs.values()))
         self._events: deque[ScriptEvent] = deque(node.events)
         self._marks = dict.fromkeys(self.outputs, MIN)
+        #: More events may come from a service.
+        self._open = bool(node.endpoint)
         self.played = 0
         #: All is played, its end too: that is one more event, so that the last one takes effect before it (M-TS-01, M-TS-05).
         self.complete = False
 
+    @property
+    def starved(self) -> bool:
+        """Whether the next event, or the end, has not been told yet."""
+        return self._open and not self._events
+
+    def serve(self, event: ScriptEvent | None) -> None:
+        """What a service gives next; None for the end (M-TS-08)."""
+        if event is None:
+            self._open = False
+        elif isinstance(event, Move) and event.watermark < self._marks[event.collection]:
+            raise EngineError(f"{self.id}: the watermark of {event.collection!r} moves back to {event.watermark}")
+        elif isinstance(event, Pass) and event.by < 0:
+            raise EngineError(f"{self.id}: processing time moves back by {-event.by} ms")
+        else:
+            self._events.append(event)
+
     def stop(self) -> None:
         """The job drains: nothing more is read (M-DRAIN-04)."""
+        self._open = False
         self._events.clear()
         self.complete = True
 

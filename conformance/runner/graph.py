@@ -210,6 +210,8 @@ class _Planner:
         outputs = step.outputs
         encoders = {each: script.encoder(payload.coder_id, self.elements[each], coders, self.nests) for each in outputs.values()}
         read = script.reader(outputs, encoders)
+        if payload.endpoint.url:
+            return ScriptNode(step.id, outputs, (), payload.endpoint.url, read)
         return ScriptNode(step.id, outputs, tuple(map(read, payload.events)))
 
     def _stage(self, unit: Unit, outside: set[str]) -> StageNode:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -186,6 +186,9 @@ class ScriptNode:
     #: Tag → PCollection.
     outputs: Mapping[str, str]
     events: tuple[ScriptEvent, ...]
+    #: Where a TestStreamService gives the events instead, and how they are read (M-TS-08); "" for nowhere.
+    endpoint: str = ""
+    read: Callable[[Any], ScriptEvent] | None = None
 
 
 Node = ImpulseNode | ScriptNode | FlattenNode | StageNode | GroupNode
