@@ -55,7 +55,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind(
             "reference",
-            "reference[:variant=NAME[+NAME],seed=N] or reference:mutant=ID",
+            "reference[:variant=NAME[+NAME],seed=N], reference:variant=random,seed=N or reference:mutant=ID",
             {"variant": _names, "mutant": _names, "seed": _integer},
         ),
         Kind("grpc", "grpc://HOST:PORT, or HOST:PORT", {}, target="HOST:PORT"),
@@ -150,7 +150,7 @@ def _of_kind(kind: Kind, rest: str, has_colon: bool) -> Address:
             raise _error(f"'{kind.name}:' ends in a colon: name an option behind it or leave it out.", kind)
         return Address(kind.name)
     found: dict[str, str] = {}
-    for part in rest.split(","):
+    for part in _options(kind, rest):
         name, equals, value = part.partition("=")
         if name not in kind.options:
             raise _error(_unknown_option(kind, name, part), kind)
@@ -163,6 +163,23 @@ def _of_kind(kind: Kind, rest: str, has_colon: bool) -> Address:
             raise _error(f"Option {name!r} of {kind.name!r} {fault}, and is {value!r}.", kind)
         found[name] = value
     return Address(kind.name, "", tuple((name, found[name]) for name in kind.options if name in found))
+
+
+def _options(kind: Kind, rest: str) -> list[str]:
+    """The parts between commas; names without a value behind an option that takes several belong to it."""
+    parts: list[str] = []
+    for part in rest.split(","):
+        before = parts[-1].partition("=") if parts else ("", "", "")
+        if (
+            kind.options.get(before[0]) is _names
+            and before[2]
+            and re.fullmatch(r"[A-Za-z0-9_.-]+", part)
+            and part not in kind.options
+        ):
+            parts[-1] += f"+{part}"
+        else:
+            parts.append(part)
+    return parts
 
 
 def _unknown_option(kind: Kind, name: str, part: str) -> str:

@@ -13,6 +13,7 @@ READ = {
     "reference": Address("reference"),
     "reference:variant=one-element-bundles,seed=7": Address("reference", "", (("variant", "one-element-bundles"), ("seed", "7"))),
     "reference:seed=7,variant=one-element-bundles": Address("reference", "", (("variant", "one-element-bundles"), ("seed", "7"))),
+    "reference:variant=unfused,retry,seed=7": Address("reference", "", (("variant", "unfused+retry"), ("seed", "7"))),
     "reference:variant=unfused+retry": Address("reference", "", (("variant", "unfused+retry"),)),
     "reference:mutant=TRG-10": Address("reference", "", (("mutant", "TRG-10"),)),
     "grpc://localhost:8099": Address("grpc", "localhost:8099"),

@@ -262,6 +262,15 @@ def test_a_watermark_estimator_lets_panes_out_while_the_source_goes_on(ran):
     assert [timing for _, timing, *_ in panes(session)] == ["ON_TIME"] * 3
 
 
+def test_beside_a_script_delays_go_by_its_clock(ran):
+    program = Program()
+    program.test_stream([add(("a", 1))], coders.STRING).observe("streamed")
+    made = program.create([5], coders.VARINT)
+    pairs = coders.kv(coders.VARINT, coders.VARINT)
+    made.par_do(Fn("range", every=1, delay=60_000), pairs, name="sdf", restriction_coder=coders.OFFSET_RANGE).observe("o")
+    assert len(ran(program).observations.values_of("o")) == 5
+
+
 @pytest.mark.parametrize("truncates", [True, False])
 def test_drain_truncates_and_finishes(client, truncates):
     declared = DEFAULT if truncates else DEFAULT - {urns.Transform.TRUNCATE_SIZED_RESTRICTION}
