@@ -77,7 +77,7 @@ def _shape(state: machines.State) -> str:
 
 def machine(trigger: Any) -> str:
     """All that one window can go through, found by trying every input in every state that can be reached."""
-    compiled = machines.compile_trigger(windowing_trigger(trigger))
+    compiled = machines.compile_trigger(windowing_trigger(trigger), RULES)
     before, after = Moment(5, 0), Moment(20, 0)
 
     def name(state: machines.State, moment: machines.Moment) -> str:
