@@ -39,7 +39,7 @@ from conformance.oracle.program import (
 from conformance.oracle.windows import end_timestamps, expiry, max_timestamp
 from conformance.wire.values import NO_FIRING, GlobalWindow, Pane, Window
 
-__all__ = ["PART_BEFORE", "Call", "Fault", "Timer", "World", "begin", "call_of_element", "call_of_timer", "run"]
+__all__ = ["OF_SCRIPTS", "PART_BEFORE", "Call", "Fault", "Timer", "World", "begin", "call_of_element", "call_of_timer", "run"]
 
 #: How far back the part of an ordered list reaches that ClearPart and EmitPart mean.
 PART_BEFORE: Final = 5
@@ -66,8 +66,6 @@ class Fault(enum.Enum):
     STATE_LOST = ("M-STATE-07", "what one element wrote was not there for the next")
     NO_EXPIRATION = ("M-STATE-18", "the window's expiration was not called")
     EXPIRATION_TWICE = ("M-STATE-18", "the window's expiration was called twice")
-    ELEMENT_LOST = ("M-XF-18", "an element was not processed")
-    ELEMENT_TWICE = ("M-XF-18", "an element was processed twice")
     # Of scripts only: what happens at which watermark and time.
     TIMERS_AHEAD = ("M-TIMER-10", "a timer fired before the watermark reached it")
     CLOCK_AHEAD = ("M-TIMER-25", "a timer fired before the processing time reached it")
@@ -77,6 +75,24 @@ class Fault(enum.Enum):
     DROPPED_ALIVE = ("M-LATE-05", "an element was dropped although its window had not expired")
     EXPIRED_PROCESSED = ("M-LATE-05", "an element of an expired window was processed")
     EXPIRATION_EARLY = ("M-STATE-18", "the window's expiration was called before it expired")
+    # Least sharp, so last: anything that was left out or done twice.
+    ELEMENT_LOST = ("M-XF-18", "an element was not processed")
+    ELEMENT_TWICE = ("M-XF-18", "an element was processed twice")
+
+
+#: Faults that need a script to show.
+OF_SCRIPTS: Final = frozenset(
+    {
+        Fault.TIMERS_AHEAD,
+        Fault.CLOCK_AHEAD,
+        Fault.CLOCK_IGNORED,
+        Fault.TIMERS_BEHIND,
+        Fault.STATE_GONE,
+        Fault.DROPPED_ALIVE,
+        Fault.EXPIRED_PROCESSED,
+        Fault.EXPIRATION_EARLY,
+    }
+)
 
 
 @frozen

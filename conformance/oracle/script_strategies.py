@@ -245,6 +245,7 @@ def side_script_programs(draw: DrawFn) -> Program:
         DefaultTrigger() if isinstance(fn, Global) else draw(st.sampled_from(views), label="side trigger"),
         draw(st.sampled_from(["discarding", "accumulating"]), label="accumulation"),
         draw(st.sampled_from([0, 20]), label="allowed_lateness"),
+        on_time=draw(st.sampled_from(["if_nonempty", "always"]), label="on_time"),
     )
     mains: list[WindowFn] = [Fixed(10), Sliding(10, 5)]
     main_fn = draw(st.sampled_from(mains), label="main window_fn")

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from conformance.oracle.callbacks import Call, Fault, World, begin, call_of_element, call_of_timer, run
+from conformance.oracle.callbacks import OF_SCRIPTS, Call, Fault, World, begin, call_of_element, call_of_timer, run
 from conformance.oracle.content import Content, Item, match
 from conformance.oracle.errors import UnsupportedProgram
 from conformance.oracle.finding import Finding, show_items
@@ -29,9 +29,6 @@ __all__ = ["MOST_ELEMENTS", "MOST_FIRINGS", "by_key_and_window", "judge_stateful
 #: Elements of one key and window: their orders are all tried.
 MOST_ELEMENTS = 5
 MOST_FIRINGS = 60
-
-#: Faults that need a script to show.
-OF_SCRIPTS = frozenset(list(Fault)[list(Fault).index(Fault.TIMERS_AHEAD) :])
 
 
 @frozen

@@ -44,6 +44,13 @@ _NOTES = {
     "A-22": "timers of different families fired out of order (A-22)",
 }
 
+#: The domains whose timers are not owed under a fault.
+_UNHEEDED = {
+    Fault.TIMERS_LOST: ("event", "processing"),
+    Fault.TIMERS_BEHIND: ("event",),
+    Fault.CLOCK_IGNORED: ("processing",),
+}
+
 
 @frozen
 class _Place:
@@ -196,9 +203,9 @@ def _settle(place: _Place, moments: Sequence[_Moment], clocks: _Clocks) -> list[
 def _owes(place: _Place, moment: _Moment, clocks: _Clocks) -> bool:
     if moment.left or any(min(item.timestamps) < clocks.watermark for item in moment.waiting):
         return True
-    if place.fault in (Fault.TIMERS_LOST, Fault.TIMERS_BEHIND, Fault.CLOCK_IGNORED):
-        return False
     due = {"event": clocks.watermark, "processing": clocks.clock}
+    for domain in _UNHEEDED.get(place.fault, ()) if place.fault else ():
+        due[domain] = MIN
     return any(timer.time < due[timer.domain] for timer in moment.world.timers)
 
 
