@@ -45,7 +45,7 @@ from conformance.oracle.program import (
 from conformance.oracle.stateful import judge_stateful
 from conformance.oracle.streaming import judge_script
 from conformance.wire.timestamps import GLOBAL_WINDOW_MAX
-from conformance.wire.values import GlobalWindow, Timing
+from conformance.wire.values import GlobalWindow, IntervalWindow, Timing
 
 __all__ = ["Verdict", "judge"]
 
@@ -212,6 +212,8 @@ def _infos(observer: Observe, seen: Sequence[Seen], program: Program) -> list[st
     told = []
     if any(isinstance(s.window, GlobalWindow) and s.timestamp == GLOBAL_WINDOW_MAX - 1 for s in seen):
         told.append(f"{observer.id}: the global window ends a millisecond early (A-6)")
+    if any(isinstance(s.window, IntervalWindow) and s.timestamp == s.window.end <= 0 for s in seen):
+        told.append(f"{observer.id}: a window before the epoch ends a millisecond late (M-TIME-05)")
     labels = {s.pane.timing.name for s in seen if s.pane.timing in (Timing.EARLY, Timing.LATE)}
     if labels and program.is_bounded:
         told.append(f"{observer.id}: bounded input fired {' and '.join(sorted(labels))} panes (A-13)")

@@ -25,7 +25,7 @@ from conformance.oracle.errors import UnsupportedProgram
 from conformance.oracle.finding import Finding, show_items
 from conformance.oracle.flows import Flow, History
 from conformance.oracle.observed import Seen, canonical, show_value, show_window
-from conformance.oracle.program import Stateful
+from conformance.oracle.program import ClearTimer, Op, Stateful, WhenSize
 from conformance.oracle.stateful import MOST_FIRINGS, stranger
 from conformance.oracle.windows import end_timestamps, expiry, max_timestamp
 from conformance.wire.timestamps import MAX, MIN
@@ -343,11 +343,26 @@ def _finding(place: _Place) -> Finding:
             rule, sentence = fault.value
             return Finding(rule, f"{name}: {sentence}", wanted, shown)
     seen = place.seen or ()
+    uncalled = tuple(item for item in seen if not _of_timers(item, _cleared_timers(place.step.on_element)))
+    if len(uncalled) < len(seen) and _histories(attrs.evolve(place, seen=uncalled)):
+        return Finding("M-TIMER-04", f"{name}: a timer fired that was cleared, set before or not", wanted, shown)
     loose = tuple(attrs.evolve(item, timestamps=frozenset[int](), panes=frozenset[Any]()) for item in seen)
     if _histories(attrs.evolve(place, seen=loose)):
         sentence = "the timestamps or panes of its outputs are not those of the element or timer"
         return Finding("M-TIME-07", f"{name}: {sentence}", wanted, shown)
     return Finding("M-STATE-04", f"{name}: no order of its elements and timers gives these outputs", wanted, shown)
+
+
+def _cleared_timers(ops: Sequence[Op]) -> frozenset[tuple[str, str]]:
+    inner = [op.ops for op in ops if isinstance(op, WhenSize)]
+    own = frozenset((op.family, op.tag) for op in ops if isinstance(op, ClearTimer))
+    return own.union(*(_cleared_timers(some) for some in inner))
+
+
+def _of_timers(item: Item, timers: frozenset[tuple[str, str]]) -> bool:
+    """Whether an output names one of these timers as its callback's."""
+    words = str(item.value[1][0]).split(":") if isinstance(item.value[1], tuple) else []
+    return len(words) > 1 and (words[-2] if len(words) > 2 else "timers", words[-1]) in timers
 
 
 def _faulty(place: _Place, fault: Fault) -> Iterator[_Place]:

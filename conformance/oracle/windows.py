@@ -59,9 +59,12 @@ def max_timestamp(window: Window) -> int:
 
 
 def end_timestamps(window: Window) -> frozenset[int]:
-    """What an element stamped "end of window" may carry: for the global window one millisecond less too (M-TIME-06, A-6)."""
+    """What an element stamped "end of window" may carry: for the global window one millisecond less too (M-TIME-06, A-6), for windows
+    that end at or before the epoch one more (M-TIME-05)."""
     if isinstance(window, GlobalWindow):
         return frozenset({GLOBAL_WINDOW_MAX, GLOBAL_WINDOW_MAX - 1})
+    if isinstance(window, IntervalWindow) and window.end <= 0:
+        return frozenset({window.max_timestamp, window.end})
     return frozenset({window.max_timestamp})
 
 

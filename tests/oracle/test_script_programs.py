@@ -268,6 +268,13 @@ FAMILIES = state(
     on_timer=(Emit("c", "fired"),),
     families=(Family("timers"), Family("others")),
 )
+NEVER_SET = state(
+    add((1, 3)),
+    pt(40_000),
+    on_element=(Add("c"), ClearTimer("u", "others")),
+    on_timer=(Emit("c", "timer"),),
+    families=(Family("timers"), Family("others", "processing")),
+)
 TWO = state(
     add((1, 3)),
     on_element=(Add("c"), SetTimer("t", 1), SetTimer("t", 2, "others")),
@@ -331,6 +338,13 @@ STATES: list[tuple[str, Program, list[Seen], str]] = [
         [out("fired:t", 1, at=4), out("fired:others:t", 1, at=5), out("fired:u", 1, at=6)],
         "M-TIMER-04",
     ),
+    (
+        "a timer that was cleared and never set",
+        NEVER_SET,
+        [out("timer:others:u", 1, at=0)],
+        "M-TIMER-04",
+    ),
+    ("nothing of it", NEVER_SET, [], ""),
     (
         "a map",
         MAP,
