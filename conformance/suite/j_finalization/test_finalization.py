@@ -204,3 +204,29 @@ def test_from_every_callback(case: Case, on: str) -> Scenario:
     called = _callbacks(run, expected)
     same({seen.bundle for seen in called}, asking, "bundles whose callback ran", rule="M-BNDL-06")
     same([seen.value for seen in called], [on] * expected, "callbacks that ran", rule="M-BNDL-06")
+
+
+@asserts("FIN03/outcome-unharmed", any_outcome=True)
+def test_outcome_unharmed(case: Case) -> Scenario:
+    """Callbacks run behind the commit: whatever becomes of them, what was committed stands (M-BNDL-06)."""
+    _finalizing(case, _groups(case), ["finish"], fail="meant to fail: callback").observe("out")
+    run = yield
+    if run.outcome.state == "FAILED":
+        holds(bool(run.outcome.error_text.strip()), "the job FAILED without a word about its callbacks", rule="P-JOB-05")
+        return
+    run.outcome.raise_for_error()
+    same(run.outcome.state, "DONE", "the end of a job whose callbacks fail", rule="M-BNDL-06")
+    same(run.groups("out"), {"a": [1, 3], "b": [2]}, "the groups of a job whose callbacks failed", rule="M-BNDL-06")
+
+
+@asserts("FIN06/asking-is-finalized", alone=True)
+def test_asking_is_finalized(case: Case) -> Scenario:
+    """Two stages that may be finalized, one of which asks."""
+    quiet = _finalizing(case, _groups(case), [])
+    again = quiet.par_do(Fn("ungroup"), PAIRS).group_by_key(name="again")
+    _finalizing(case, again, ["finish"]).observe("out")
+    run = yield
+    asked = _asked(run)
+    holds(bool(asked.asking), "no bundle asked for finalization", rule="P-CTL-22")
+    missing = set(asked.asking) - {bundle for bundle, _ in asked.finalized}
+    same(missing, set(), "bundles that asked and were not finalized", rule="P-CTL-22")

@@ -8,14 +8,17 @@ import pytest
 
 from conformance.endpoints import Wants
 from conformance.harness import Event, Session
+from conformance.harness.capabilities import DEFAULT
 from conformance.harness.worker import Worker
 from conformance.pipeline import Fn, Program
 from conformance.suite.assertions import asserts
+from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import holds, same
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.m_job_api.driving import PAIRS, run_program, started
 from conformance.suite.outcomes import NotExercised
 from conformance.suite.run import Run
+from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 
 GROUPED = {"k": [1, 2, 3]}
@@ -177,3 +180,11 @@ def test_status_requests_answered(runner: RunnerUnderTest) -> None:
         if event.message.status not in ORDERLY and not _after_control(run, event)
     ]
     same(bad, [], "how WorkerStatus streams ended", rule="P-STAT-01")
+
+
+@asserts("LOG04/not-needed", alone=True)
+def test_status_not_needed(case: Case) -> Scenario:
+    case.capabilities = tuple(DEFAULT - {urns.Protocol.WORKER_STATUS})
+    _logging(case.program)
+    run = yield
+    same(run.groups("out"), GROUPED, "the outcome of a job whose worker opens no status stream", rule="P-STAT-01")

@@ -21,6 +21,15 @@ def test_order_within_a_bundle(case: Case) -> Scenario:
     same(run.values("out"), list(range(100)), "the elements in order of arrival", rule="M-BNDL-09")
 
 
+@asserts("MISC01/all-arrive")
+def test_all_arrive(case: Case) -> Scenario:
+    """Order is free, and so is what a bundle holds: elements are not (M-BNDL-09)."""
+    keyed = case.program.create([100]).par_do(COUNT_UP).par_do(key_modulo(3), PAIRS)
+    keyed.par_do(Fn("identity"), name="fused").observe("out")
+    run = yield
+    same(run.sorted_values("out"), sorted((number % 3, number) for number in range(100)), "the elements", rule="M-BNDL-09")
+
+
 @asserts("MISC02/values-of-key-across-shuffle")
 def test_values_of_key_across_shuffle(case: Case) -> Scenario:
     keyed = case.program.create([1000]).par_do(COUNT_UP).par_do(key_modulo(7), PAIRS)
