@@ -6,13 +6,15 @@ sequence diagrams) reads from here.
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableSequence
 from typing import Any, Literal
 
 from attrs import frozen
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 
 from conformance.wire import _pool
 
@@ -81,7 +83,7 @@ class Event:
         elif isinstance(message, Note):
             body = {"text": message.text}
         else:
-            body = json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=_pool.POOL)
+            body = _readable(message)
         result = {
             "seq": self.seq,
             "time": round(self.time, 6),
@@ -95,6 +97,33 @@ class Event:
         if self.stream:
             result["stream"] = self.stream
         return result
+
+
+def _readable(message: Any) -> Any:
+    """The message in protobuf's JSON form. That has no timestamps before year 1 or after 9999, where Beam's ends of time are: a
+    message that holds one is rendered field by field, and such a timestamp as its seconds and nanos."""
+    try:
+        return json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=_pool.POOL)
+    except (json_format.SerializeToJsonError, ValueError):
+        return {field.name: _field(field, value) for field, value in message.ListFields()}
+
+
+def _field(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        inner = field.message_type.fields_by_name["value"]
+        return {str(key): _field(inner, value[key]) for key in value}
+    if isinstance(value, MutableSequence):
+        return [_single(field, item) for item in value]
+    return _single(field, value)
+
+
+def _single(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type is not None:
+        return _readable(value)
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known is not None else value
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 class Transcript:

@@ -6,7 +6,8 @@ import json
 import threading
 
 from conformance.harness.transcript import End, Open, Transcript
-from conformance.wire.api import fn_pb2
+from conformance.wire import timestamps
+from conformance.wire.api import fn_pb2, google_pb2, pipeline_pb2
 
 
 def test_events_keep_their_order_and_filter() -> None:
@@ -43,3 +44,32 @@ def test_appending_from_many_threads_loses_nothing() -> None:
     for thread in threads:
         thread.join()
     assert [event.seq for event in transcript] == list(range(800))
+
+
+def test_timestamps_at_the_ends_of_time_are_rendered_too() -> None:
+    """Protobuf's own JSON form refuses them; a source that has reported nothing yet sends the minimum (M-TIME-01)."""
+    seconds, rest = divmod(timestamps.MIN, 1000)
+    root = fn_pb2.DelayedBundleApplication(
+        application=fn_pb2.BundleApplication(
+            transform_id="t",
+            element=b"ab",
+            output_watermarks={"out": google_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)},
+            is_bounded=pipeline_pb2.IsBounded.UNBOUNDED,
+        )
+    )
+    response = fn_pb2.InstructionResponse(
+        instruction_id="i1", process_bundle=fn_pb2.ProcessBundleResponse(residual_roots=[root], requires_finalization=True)
+    )
+    transcript = Transcript()
+    transcript.append("control", "Control", "S->R", "w", response)
+    (rendered,) = json.loads(json.dumps(transcript.to_json()))
+    assert rendered["message"]["instruction_id"] == "i1"
+    bundle = rendered["message"]["process_bundle"]
+    assert bundle["requires_finalization"] is True
+    application = bundle["residual_roots"][0]["application"]
+    assert application == {
+        "transform_id": "t",
+        "element": "YWI=",
+        "output_watermarks": {"out": {"seconds": seconds, "nanos": rest * 1_000_000}},
+        "is_bounded": "UNBOUNDED",
+    }
