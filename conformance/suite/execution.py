@@ -85,7 +85,7 @@ class RunnerUnderTest:
         self.played_by = ""
         #: Admissible behaviour in which runners differ, seen in generated programs of the assertion at hand, and how often.
         self.remarks: Counter[str] = Counter()
-        #: How many generated scripts had an outcome that only a lagging watermark explains.
+        #: How many generated scripts had an outcome that only a lagging watermark explains, or may explain.
         self.lagged = 0
         self._never: dict[str, str] = {}
         self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale, end_event=End)

@@ -23,7 +23,7 @@ from conformance.suite.generated import functions  # noqa: F401  (registers the 
 from conformance.suite.generated.compile import compile_program, seen_by
 from conformance.suite.generated.drawing import every
 from conformance.suite.generated.lagging import LAGGED, judge_lagging
-from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
+from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly
 from conformance.suite.scripting import SDF
 
 __all__ = ["check_programs", "for_all", "for_all_under_scripts", "run_programs", "stored"]
