@@ -22,8 +22,8 @@ __all__ = ["LAGGED", "judge_lagging", "schedules"]
 #: What the verdict on an outcome says that only a delay explains.
 LAGGED = "admissible only as the watermark of a source may lag (M-WM-10)"
 
-#: Elements that a schedule may bring together: the oracle tries all their bundlings, which takes seconds for three and a minute for five.
-MOST_TOGETHER = 2
+#: Elements that a schedule may bring together, in scripts of few elements and in others: the oracle tries all their bundlings.
+FEW, MOST_TOGETHER = 4, 2
 
 #: A batch of elements, and the watermarks that the script has moved to before the next.
 _Stage = tuple[AddElements, tuple[int, ...]]
@@ -36,8 +36,16 @@ def judge_lagging(program: Program, observed: Mapping[str, Sequence[Seen]]) -> V
     if strict.ok:
         return strict
     certain = True
+    elements = sum(
+        len(event.elements)
+        for step in program
+        if isinstance(step, Script)
+        for event in step.events
+        if isinstance(event, AddElements)
+    )
+    limit = FEW if elements <= FEW else MOST_TOGETHER
     for schedule in schedules(program):
-        if _largest(schedule) > MOST_TOGETHER:
+        if _largest(schedule) > limit:
             certain = False
             continue
         try:
