@@ -63,8 +63,8 @@ class Plan:
         for transform_id, proto in descriptor.transforms.items():
             if not proto.spec.urn and not proto.subtransforms and not proto.outputs:
                 continue
-            if proto.subtransforms:
-                continue  # a composite (P-CTL-09): its parts are here too
+            if any(part in descriptor.transforms for part in proto.subtransforms):
+                continue  # a composite (P-CTL-09), whose parts are here too; one without its parts is run by its own URN
             node = self._node(transform_id, proto)
             self.nodes[transform_id] = node
             sides = node.payload.side_inputs if node.payload else {}

@@ -1,7 +1,8 @@
 """Timers while the watermark and the clock move: not before their time, by the next event behind it, once (M-TIMER-10, M-TIMER-25).
 
 Each element reports what the callbacks have left in a bag before it. Watermarks keep a step off the timers (A-1), clocks many seconds
-(M-TIMER-26); a watermark step stands behind each group of elements, so that every runner has processed them before the next event.
+(M-TIMER-26); elements that must find a timer pending are older than it (M-TIMER-18). A watermark step stands behind each group of
+elements, so that every runner has processed them before the next event.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _reads(run: Run) -> dict[int, list[int]]:
 
 @asserts("TIMER01/not-before-its-time", modes=STREAMING)
 def test_not_before_its_time(case: Case) -> Scenario:
-    _timed(case, [add((1, 1)), wm(48), wm(49), add((2, 60)), wm(55)], _first(["set", "t", 50]))
+    _timed(case, [add((1, 1)), wm(47), wm(48), add((2, 49)), wm(49), wm(55)], _first(["set", "t", 50]))
     run = yield
     same(_reads(run), {1: [], 2: []}, "timers that had fired before each element", rule="M-TIMER-10")
 
@@ -64,7 +65,7 @@ def test_fire_timestamp_as_set(case: Case) -> Scenario:
 
 @asserts("TIMER05/not-at-the-old-time", modes=STREAMING)
 def test_not_at_the_old_time(case: Case) -> Scenario:
-    events = [add((1, 1)), wm(5), add((2, 6)), wm(25), wm(26), add((3, 60)), wm(45), wm(46), add((4, 60)), wm(70)]
+    events = [add((1, 1)), wm(5), add((2, 6)), wm(25), wm(26), add((3, 30)), wm(27), wm(45), wm(46), add((4, 60)), wm(70)]
     _timed(case, events, _first(["set", "t", 20]), ["when", ["==", ["val"], 2], [["set", "t", 40]]])
     run = yield
     same(_reads(run), {1: [], 2: [], 3: [], 4: [40]}, "timers that had fired before each element", rule="M-TIMER-02")
@@ -80,7 +81,7 @@ def test_cleared_in_a_later_bundle(case: Case) -> Scenario:
 
 @asserts("TIMER09/as-far-as-the-watermark", modes=STREAMING)
 def test_loops_as_far_as_the_watermark(case: Case) -> Scenario:
-    events = [add((1, 1)), wm(25), wm(26), add((2, 70)), wm(60), wm(61), add((3, 70)), wm(80)]
+    events = [add((1, 1)), wm(25), wm(26), add((2, 28)), wm(27), wm(60), wm(61), add((3, 70)), wm(80)]
     again = ["when", ["<", ["fire"], 50], [["set", "t", ["+", ["fire"], 10]]]]
     _timed(case, events, _first(["set", "t", 10]), timer=[again])
     run = yield

@@ -30,12 +30,12 @@ _Stage = tuple[AddElements, tuple[int, ...]]
 
 
 def judge_lagging(program: Program, observed: Mapping[str, Sequence[Seen]]) -> Verdict | None:
-    """The verdict on a script that no TestStream played: ok if some schedule admits what was seen, else what the script as it stands
-    says. None if it has schedules that take the oracle too long, and no other admits it."""
+    """The verdict on a script that no TestStream played: ok if some schedule admits what was seen, else what is wrong with it as
+    bounded input, which is the most lenient reading. None if it has schedules that take the oracle too long, and no other admits it."""
     strict = judge(program, observed)
     if strict.ok:
         return strict
-    certain = True
+    certain, lenient = True, strict
     elements = sum(
         len(event.elements)
         for step in program
@@ -44,16 +44,19 @@ def judge_lagging(program: Program, observed: Mapping[str, Sequence[Seen]]) -> V
         if isinstance(event, AddElements)
     )
     limit = FEW if elements <= FEW else MOST_TOGETHER
-    for schedule in schedules(program):
+    for number, schedule in enumerate(schedules(program)):
         if _largest(schedule) > limit:
             certain = False
             continue
         try:
-            if judge(schedule, observed).ok:
-                return Verdict(True, infos=(LAGGED,))
+            verdict = judge(schedule, observed)
         except UnsupportedProgram:
             certain = False
-    return strict if certain else None
+            continue
+        if verdict.ok:
+            return Verdict(True, infos=(LAGGED,))
+        lenient = lenient if number else verdict
+    return lenient if certain else None
 
 
 def schedules(program: Program) -> Iterator[Program]:
