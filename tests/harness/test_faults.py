@@ -6,8 +6,12 @@ import pytest
 from scripted import WAIT, ScriptedRunner, Stage
 
 from conformance.harness import End, Note, Session
+from conformance.harness.capabilities import DEFAULT
 from conformance.pipeline import Fn, coders
+from conformance.wire import urns
 from conformance.wire.api import fn_pb2
+from conformance.wire.coders import CoderError, global_window, varint, windowed_value
+from conformance.wire.values import WindowedValue
 
 
 def observed(runner: ScriptedRunner) -> Stage:
@@ -131,3 +135,78 @@ def test_refusing_to_start(session: Session, runner: ScriptedRunner) -> None:
     session.script.add("error", on="start_worker", text="not today")
     assert runner.start_worker().error == "not today"
     assert session.workers == []
+
+
+def test_answers_of_no_use(session: Session, runner: ScriptedRunner) -> None:
+    """Another kind, no content, and one more to an instruction that never was; each breaks the protocol, which the script tells."""
+    session.script.add("wrong_kind")
+    session.script.add("no_kind", skip=1)
+    session.script.add("stranger", skip=2)
+    runner.start_worker()
+    stage = observed(runner)
+    assert not session.script.breaks_protocol
+    assert runner.bundle(stage, [1])[0].WhichOneof("response") == "sample_data"
+    assert session.script.breaks_protocol
+    assert runner.bundle(stage, [2])[0].WhichOneof("response") is None
+    answer, _ = runner.bundle(stage, [3])
+    assert runner.answer("no-such-instruction").process_bundle == answer.process_bundle
+
+
+def test_legal_faults_break_nothing(session: Session, runner: ScriptedRunner) -> None:
+    session.script.add("error")
+    session.script.add("answer", on="process_bundle_progress", response=fn_pb2.ProcessBundleProgressResponse())
+    runner.start_worker()
+    runner.bundle(observed(runner), [1])
+    runner.ask(process_bundle_progress=fn_pb2.ProcessBundleProgressRequest(instruction_id="none"))
+    assert len(session.script.log) == 2
+    assert not session.script.breaks_protocol
+
+
+def test_a_worker_that_leaves_in_peace(session: Session, runner: ScriptedRunner) -> None:
+    session.script.add("leave")
+    runner.start_worker()
+    stage = observed(runner)
+    answer, instruction = runner.bundle(stage, [1])
+    assert not answer.error
+    assert runner.values(instruction, stage) == [1]
+    runner.end()
+    assert session.wait_ended(WAIT)
+
+
+def test_outputs_cut_and_astray(session: Session, runner: ScriptedRunner) -> None:
+    session.script.add("stray_output")
+    session.script.add("cut_outputs", skip=1)
+    runner.start_worker()
+    stage = observed(runner)
+    _, astray = runner.bundle(stage, [7])
+    assert runner.values(astray, stage) == [7]
+    assert {entry.transform_id for each in runner.data for entry in each.data if entry.instruction_id == astray} >= {
+        "sink",
+        "no-such-sink",
+    }
+    _, cut = runner.bundle(stage, [7])
+    with pytest.raises(CoderError):
+        runner.output(cut, stage)
+
+
+def test_elements_with_metadata_are_read_where_declared() -> None:
+    """Bit 7 of the pane byte, and nested bytes behind the pane (P-COD-09): read by a worker that said so, refused by another."""
+    plain = windowed_value(varint(), global_window()).encode(WindowedValue(7))
+    head, value = plain[:-2], plain[-1:]
+    assert plain[-2] == 0x0F
+    element = head + bytes([0x8F]) + b"\x02\x08\x01" + value
+    for declared in (True, False):
+        extra = {urns.Protocol.ELEMENT_METADATA} if declared else set()
+        with Session(capabilities=DEFAULT | extra) as session, ScriptedRunner(session) as served:
+            served.start_worker()
+            stage = observed(served)
+            served.add(stage)
+            instruction = served.start_bundle()
+            elements = fn_pb2.Elements()
+            elements.data.add(instruction_id=instruction, transform_id="source", data=element)
+            elements.data.add(instruction_id=instruction, transform_id="source", is_last=True)
+            served.feed(elements)
+            answer = served.answer(instruction)
+            assert bool(answer.error) is not declared
+            assert session.observations.values_of("o") == ([7] if declared else [])
+            assert bool(session.remote_errors) is not declared
