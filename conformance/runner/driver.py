@@ -175,6 +175,7 @@ class Driver:
             task.cancel()
         if self._options.sample_data and not isinstance(command, JobCancelled):
             await self._sample()
+        self._tell_dropped()
         if isinstance(command, JobFailed):
             self._measures.fail_all()
             self._job.message(command.reason, job_pb2.JobMessage.JOB_MESSAGE_ERROR)
@@ -188,6 +189,13 @@ class Driver:
         await self._crew.release(GRACE)
         self._forget()
         self._stopped.set()
+
+    def _tell_dropped(self) -> None:
+        """What a pipeline lost by its own windowing is hard to find otherwise: no metric of any SDK has it."""
+        for node, count in self._engine.dropped().items():
+            what = "1 element was" if count == 1 else f"{count} elements were"
+            text = f"{node}: {what} dropped, come when their window was over or closed; see allowed lateness and trigger"
+            self._job.message(text, job_pb2.JobMessage.JOB_MESSAGE_DETAILED)
 
     async def _sample(self) -> None:
         """Shows samples of what went through the PCollections of the pipeline."""

@@ -109,6 +109,10 @@ class Engine:
         owner = self._owner.get(bundle)
         return None if owner is None else owner.estimate(bundle)
 
+    def dropped(self) -> dict[str, int]:
+        """Node → how many (element, window)s were dropped there because they came too late; only nodes that dropped some."""
+        return {run.id: count for run in self.nodes if (count := run.dropped())}
+
     def handle(self, event: Event, now: int) -> list[Command]:
         """Takes an event at a time (ms); answers what is to be done. After the job's end, nothing."""
         if self.finished:

@@ -105,6 +105,9 @@ class GroupRun(NodeRun):
     def wake_at(self) -> int | None:
         return self._grouping.wake_at()
 
+    def dropped(self) -> int:
+        return self._grouping.dropped
+
     # ---- asking the SDK to merge
 
     def work(self) -> Iterable[RunBundle]:
@@ -204,6 +207,9 @@ class ViewRun(NodeRun):
 
     def wake_at(self) -> int | None:
         return self._grouping.wake_at()
+
+    def dropped(self) -> int:
+        return self._grouping.dropped
 
     def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
         accumulating = self._collection.strategy.accumulation == pb.AccumulationMode.ACCUMULATING

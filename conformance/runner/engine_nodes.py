@@ -132,6 +132,10 @@ class NodeRun:
         """When the clock alone gives this node work."""
         return None
 
+    def dropped(self) -> int:
+        """How many (element, window)s came too late and were dropped here (M-LATE-03, M-TRIG-35)."""
+        return 0
+
     def refresh(self) -> None:
         """One step of this node: input watermark, own output, output watermark."""
         upstream = [self.context.watermarks[collection] for collection in self.inputs]

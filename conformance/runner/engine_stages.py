@@ -80,6 +80,7 @@ class StageRun(NodeRun):
         #: (due, number, restriction)
         self._residuals: list[tuple[int, int, Piece]] = []
         self._number = 0
+        self._dropped = 0
         self.running: dict[str, Bundle] = {}
         self.timers = context.rules.part(TimerStore)(context.rules)
         self.store = context.rules.part(StateStore)(node)
@@ -125,7 +126,9 @@ class StageRun(NodeRun):
         for chunk in chunks:
             for element in self._collection.cut.elements(chunk):
                 for window in self.rules.explode(element):
-                    if not self.rules.sorted_release(self._sorted_until(element.timestamp, window), self.watermark_in):
+                    if self.rules.sorted_release(self._sorted_until(element.timestamp, window), self.watermark_in):
+                        self._dropped += 1
+                    else:
                         self._number += 1
                         entry = (element.timestamp, self._number, window, _in_window(element, window))
                         heapq.heappush(self._sorted, entry)
@@ -278,6 +281,7 @@ class StageRun(NodeRun):
                 parts.append(element.whole)
                 continue
             whole = False
+            self._dropped += len(element.windows) - len(windows)
             if windows:
                 parts.append(cutting.windowed_value(element.timestamp, windows, element.pane, element.value))
         if whole:
@@ -398,6 +402,9 @@ class StageRun(NodeRun):
 
     def _is_over(self, window: bytes) -> bool:
         return self.rules.state_over(self._expiry(window), self.watermark_in)
+
+    def dropped(self) -> int:
+        return self._dropped
 
     def wake_at(self) -> int | None:
         times = [self._residuals[0][0]] if self._residuals else []

@@ -262,6 +262,20 @@ def test_a_watermark_estimator_lets_panes_out_while_the_source_goes_on(ran):
     assert [timing for _, timing, *_ in panes(session)] == ["ON_TIME"] * 3
 
 
+def test_dropped_elements_are_told_of(client, session):
+    events = [add(("a", 1)), Watermark(30), add(("late", 2), ("later", 3), ("b", 31)), add(("latest", 4))]
+    program = Program()
+    stream = program.test_stream(events, coders.STRING).window_into(FIXED)
+    pairs = stream.par_do(Fn("with_key", key="k"), coders.kv(coders.STRING, coders.STRING), name="key")
+    pairs.group_by_key("group").observe("o")
+    fn = Fn("program", on_element=[["do", "s", "add", 1]])
+    pairs.par_do(fn, JSON_KV, name="stateful", state={"s": cells.bag(coders.VARINT)}).observe("kept")
+    outcome = client.run(program.build(session.environment()))
+    assert outcome.state == "DONE"
+    told = [each.partition(" dropped")[0] for each in outcome.messages if "dropped" in each]
+    assert told == ["group: 3 elements were", "stage/stateful: 3 elements were"]
+
+
 def test_beside_a_script_delays_go_by_its_clock(ran):
     program = Program()
     program.test_stream([add(("a", 1))], coders.STRING).observe("streamed")
