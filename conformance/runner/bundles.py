@@ -129,9 +129,12 @@ class Bundles:
         except BundleError as error:
             self._failed(command, str(error))
         except WorkerLost as error:
-            self._measures.fail(command.bundle)
             text = await self._crew.obituary(worker, str(error))
-            self._dispatch(BundleFailed(command.bundle, text, lost=True))
+            if self._crew.has_other(worker):
+                self._failed(command, text)
+            else:
+                self._measures.fail(command.bundle)
+                self._dispatch(BundleFailed(command.bundle, text, lost=True))
         except Exception as error:
             self._dispatch(BundleFailed(command.bundle, defect(error), lost=True))
         else:

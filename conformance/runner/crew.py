@@ -97,11 +97,17 @@ class Crew:
     # ---- bundles
 
     def worker_for(self, bundle: str, stage: StageNode) -> Worker:
-        """Who is to run a bundle."""
+        """Who is to run a bundle; of several one that is not known to be lost."""
         launchers = self._launchers[stage.environment]
         if len(launchers) == 1:
             return launchers[0].worker
-        return launchers[self._rules.worker_of(bundle, len(launchers))].worker
+        present = [launcher for launcher in launchers if not launcher.worker.away] or launchers
+        return present[self._rules.worker_of(bundle, len(present))].worker
+
+    def has_other(self, lost: Worker) -> bool:
+        """Whether another worker of its environment can run what a lost one was running (M-BNDL-03)."""
+        workers = [launcher.worker for launcher in self._launchers.get(lost.environment_id, ())]
+        return any(worker is not lost and not worker.away for worker in workers)
 
     def state_token(self, command: RunBundle, worker: Worker) -> bytes:
         """The token for cached state: another one each time that another worker may have written it (M-BNDL-14)."""

@@ -120,6 +120,8 @@ class Worker:
         self.fetched: dict[str, asyncio.Event] = {}
         self.connected = asyncio.Event()
         self.failure: str | None = None
+        #: Its Control stream ended, and none came since.
+        self.away = False
         self.ending = False
         self.streams: set[asyncio.Task[Any]] = set()
         self.idle = asyncio.Event()
@@ -260,6 +262,7 @@ class Worker:
 
     def lost(self, reason: str, *, final: bool = False) -> None:
         """Fails all that is outstanding (P-CH-12). Unless final, a new Control stream may take over (P-BOOT-08)."""
+        self.away = True
         if final and self.failure is None:
             self.failure = reason
             self.connected.set()
@@ -306,6 +309,7 @@ class Worker:
     async def control(self, requests: Any, context: Any) -> None:
         """Serves one Control stream."""
         mine = self._control = object()
+        self.away = False
         if self.ending:
             return
         questions = self.control_out

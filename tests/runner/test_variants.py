@@ -291,6 +291,18 @@ def test_state_is_not_read_from_the_cache_of_a_worker_that_did_not_write_last():
     assert reads == list(range(12))
 
 
+def test_the_bundles_of_a_lost_worker_run_on_another():
+    with served("three-workers") as client, Session() as session:
+        program = Program()
+        made = program.create([1, 2, 3], coders.VARINT).redistribute_arbitrarily()
+        made.par_do(Fn("identity"), coders.VARINT, name="victim").observe("o")
+        session.script.add("exit", transform="victim", at=0, times=1)
+        outcome = client.run(program.build(session.environment()))
+    assert outcome.state == "DONE", outcome.errors
+    assert any("ended its Control stream" in each and "tried again" in each for each in outcome.messages)
+    assert sorted(session.observations.values_of("o")) == [1, 2, 3]
+
+
 # ---- splits and progress
 
 
