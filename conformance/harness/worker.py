@@ -503,7 +503,7 @@ class Worker:
             body.monitoring_data[short] = payload
         if self._told_by_finalization():
             run.reported = True
-            run.finalizers.append(functools.partial(self.host.sink.bundle_done, list(run.observations), True))
+            run.finalizers.insert(0, functools.partial(self.host.sink.bundle_done, list(run.observations), True))
         if run.finalizers:
             body.requires_finalization = True
             self.inquiries.expect_finalize(instruction_id, list(run.finalizers))

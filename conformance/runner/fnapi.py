@@ -8,6 +8,7 @@ response and all its terminators are in (P-CTL-18).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -140,7 +141,9 @@ class Worker:
         self.slots = asyncio.Semaphore(self.habits.bundles_at_once())
         self._answers: dict[str, asyncio.Future[Any]] = {}
         self._questions = 0
-        self._control: object | None = None
+        #: Set while there is no Control stream: one that comes back may be faster than the end of the one before.
+        self.vacant = asyncio.Event()
+        self.vacant.set()
 
     @property
     def name(self) -> str:
@@ -307,11 +310,14 @@ class Worker:
                 self.idle.set()
 
     async def control(self, requests: Any, context: Any) -> None:
-        """Serves one Control stream."""
-        mine = self._control = object()
-        self.away = False
+        """Serves one Control stream; while it lasts another one under the same id is refused (P-CH-01)."""
+        if not await _soon(self.vacant):
+            text = f"{self.name} has a Control stream already; end that one first, or send the id that you were started with"
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, text)
         if self.ending:
             return
+        self.vacant.clear()
+        self.away = False
         questions = self.control_out
         self.connected.set()
 
@@ -322,9 +328,10 @@ class Worker:
         try:
             await _duplex(read(), questions, context)
         finally:
-            if self._control is mine and not self.ending:
+            if not self.ending:
                 self.control_out = asyncio.Queue()
                 self.lost(f"{self.name} ended its Control stream in the middle of the job")
+            self.vacant.set()
 
     async def data(self, requests: Any, context: Any, name: str) -> None:
         """Serves the Data stream of a name."""
@@ -354,6 +361,15 @@ class Worker:
         finally:
             if self.status_out is questions:
                 self.status_out = None
+
+
+async def _soon(event: asyncio.Event) -> bool:
+    """Whether it is set within a second."""
+    if event.is_set():
+        return True
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), 1.0)
+    return event.is_set()
 
 
 def _size(command: RunBundle) -> int:

@@ -19,7 +19,7 @@ from conformance.runner.driver import Driver
 from conformance.runner.fnapi import Worker
 from conformance.runner.habits import EMBEDDED_BYTES
 from conformance.runner.jobs import KEPT_JOBS, Job
-from conformance.wire import urns
+from conformance.wire import rpc, urns
 from conformance.wire.api import job_pb2
 
 P = urns.Protocol
@@ -98,6 +98,26 @@ def test_bundles_spread_over_named_streams(client):
 def test_no_named_streams_for_who_does_not_open_such(client, session):
     run(client, session, grouped(), data_streams=2)
     assert {each.process_bundle.data_stream_id for each in asked(session, "process_bundle")} == {""}
+
+
+# ---- one Control stream a worker
+
+
+def test_a_second_control_stream_is_refused_while_the_first_lasts(client, session, server):
+    program = Program()
+    program.create([1], coders.VARINT).par_do(Fn("wait_at", gate="g"), name="wait").redistribute_arbitrarily().observe("o")
+    job = client.start(program.build(session.environment()))
+    assert session.gates.arrived("g")
+    with rpc.insecure_channel(server.url) as channel:
+        twin = rpc.stub(channel, "org.apache.beam.model.fn_execution.v1.BeamFnControl").Control(
+            iter(()), metadata=[("worker_id", session.workers[0].worker_id)], timeout=30
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            list(twin)
+    assert caught.value.code() == grpc.StatusCode.ALREADY_EXISTS
+    session.gates.open("g")
+    assert client.wait(job).state == "DONE"
+    assert session.observations.values_of("o") == [1]
 
 
 # ---- caches

@@ -44,15 +44,16 @@ def _asked(run: Run) -> Asked:
             failed.add(bundle)
         elif event.message.process_bundle.requires_finalization and bundle not in failed:
             asking[bundle] = event.seq
-    if failed:  # a harness that was told of replays asks for finalization of every bundle: these are ours
-        own = {(each.worker, each.bundle) for each in run.session.observations.events if each.fn == "finalizing"}
-        asking = {bundle: seq for bundle, seq in asking.items() if bundle in own}
     requests = transcript.events(plane="control", direction="R->S", kind="InstructionRequest")
     finalized = [
         ((event.worker_id, event.message.finalize_bundle.instruction_id), event.seq)
         for event in requests
         if event.message.WhichOneof("request") == "finalize_bundle"
     ]
+    if failed:  # a harness that was told of replays asks for finalization of every bundle: those of the function are looked at
+        own = {(each.worker, each.bundle) for each in run.session.observations.events if each.fn == "finalizing"}
+        asking = {bundle: seq for bundle, seq in asking.items() if bundle in own}
+        finalized = [(bundle, seq) for bundle, seq in finalized if bundle in own]
     return Asked(asking, finalized, failed)
 
 
