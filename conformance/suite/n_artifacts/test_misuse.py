@@ -56,7 +56,7 @@ def test_left_early(runner: RunnerUnderTest, sent: str) -> None:
             raise Wrong(
                 "the job ended DONE although the client left before its artifact was staged",
                 expected="a refusal, or FAILED",
-                observed=f"DONE; {faults}",
+                observed=f"DONE; {faults or 'the worker was told of no artifact'}",
                 rule="P-ART-07",
             )
     after = run_program(runner, plain, label="after-left-early", patience=PATIENCE)
