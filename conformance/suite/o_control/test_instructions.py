@@ -305,7 +305,13 @@ def test_finalize_not_before_answer(runner: RunnerUnderTest) -> None:
     session.script.add("late", transform="finalizer", gate="answer")
     with started(runner, _finalizing, session=session) as job:
         holds(session.gates.arrived("answer", timeout=job.soon), "no bundle of the stage came", rule="P-CTL-22")
-        early = until(lambda: bool(requests(session, "finalize_bundle")), BRIEF)
+
+        def finalized() -> bool:
+            """Is some bundle finalized that is not answered?"""
+            named = {each.finalize_bundle.instruction_id for each in requests(session, "finalize_bundle")}
+            return any(each.instruction_id in named and answer_to(session, each) is None for each in bundles(session))
+
+        early = until(finalized, BRIEF)
         holds(not early, "a bundle was finalized before it was answered", rule="P-CTL-22")
         job.release("answer")
         ends_done(job, "a job with a finalizer", "P-CTL-22")
