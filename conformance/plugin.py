@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--timeout-scale", type=float, default=1.0, metavar="X", help="multiply every time budget")
     group.addoption("--no-pack", action="store_true", help="a job of its own for every program")
     group.addoption("--beam-pack", type=int, metavar="N", help="programs a job (default: measured at the start)")
+    group.addoption("--beam-reach", metavar="FILE", default="", help="write which URNs and message fields the run reached")
     group.addoption("--beam-command", default="", help="command to print as the way to reproduce")
 
 
@@ -95,6 +97,7 @@ def settings_of(config: pytest.Config) -> Settings:
         leaves=tuple(option("--beam-leaf")),
         shard=shard,
         output=option("--beam-report"),
+        reach=option("--beam-reach"),
         selection=" ".join(
             f"{flag} {value if isinstance(value, str) else ','.join(value)}"
             for flag, value in (("-k", option("keyword")), ("--area", option("--beam-area")), ("--leaf", option("--beam-leaf")))
@@ -153,6 +156,8 @@ class SuiteSession:
         self.recorder: Recorder | None = None
         #: What this process was given to do, as data for the controller; see `_plan`.
         self._work: dict[str, Any] = {}
+        #: What of Beam's interface all processes reached.
+        self._reached: set[str] = set()
         #: In the controller: results that wait for what decides about them.
         self._waiting: Waiting | None = None
 
@@ -292,6 +297,7 @@ class SuiteSession:
         told = getattr(node, "workeroutput", {})
         if fatal := told.get("beam_fatal"):
             pytest.exit(fatal[0], returncode=fatal[1])
+        self._reached.update(told.get("beam_reached", ()))
         if self.recorder is not None:
             self.recorder.invariants(told.get("beam_invariants", []))
 
@@ -299,11 +305,15 @@ class SuiteSession:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if self.conductor is not None:
             summary = self.conductor.invariants()
+            self._reached.update(self.conductor.runner.reach.found)
             self.conductor.close()
             if self.is_worker:
                 self.config.workeroutput["beam_invariants"] = summary  # type: ignore[attr-defined]
+                self.config.workeroutput["beam_reached"] = sorted(self._reached)  # type: ignore[attr-defined]
             elif self.recorder is not None:
                 self.recorder.invariants(summary)
+        if self.settings.reach and not self.is_worker:
+            Path(self.settings.reach).write_text("".join(f"{name}\n" for name in sorted(self._reached)), encoding="utf-8")
         if self.recorder is not None:
             for line in self._waiting.rest() if self._waiting is not None else ():
                 self.recorder.write(line)

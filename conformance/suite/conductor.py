@@ -86,6 +86,7 @@ class Conductor:
         detail: str,
     ) -> dict[str, Any]:
         """The result line of a finished test, as JSON-able data; remembers what did not pass."""
+        self.runner.look()
         book = ledger.load()
         entry = book.assertion(mark.assertion)
         leaf = book.leaf(entry.leaf)

@@ -14,6 +14,7 @@ from functools import cache, cached_property
 from typing import Any, NoReturn
 
 from attrs import frozen
+from google.protobuf.message import Message
 
 from conformance.endpoints import Endpoint, JobClient, errors
 from conformance.endpoints.outcome import JobOutcome
@@ -25,6 +26,7 @@ from conformance.harness.transcript import End, Transcript
 from conformance.pipeline import Program, pack, violations
 from conformance.suite.case import Case
 from conformance.suite.containers import Containers
+from conformance.suite.interface import Reach
 from conformance.suite.outcomes import Declined, EndpointGone, JobEndedBadly, NotExercised
 from conformance.suite.run import Run
 from conformance.suite.scripting import SDF, TESTSTREAM, add, play
@@ -81,6 +83,9 @@ class RunnerUnderTest:
         self.last_run: Run | None = None
         #: What the assertion at hand asked the runner to run, in order: digests of pipelines, drawn programs in words.
         self.asked: list[str] = []
+        #: What of Beam's interface the transcripts held, if the settings ask for it.
+        self.reach = Reach()
+        self._seen: list[Transcript] = []
         #: What played the scripts of the assertion at hand, "" if it has none; as evidence for property-based tests.
         self.played_by = ""
         #: Admissible behaviour in which runners differ, seen in generated programs of the assertion at hand, and how often.
@@ -148,7 +153,17 @@ class RunnerUnderTest:
 
     def session(self, **options: Any) -> Session:
         """A harness session for one job; use it as a context manager."""
-        return Session(**options)
+        session = Session(**options)
+        if self.settings.reach:
+            self._seen.append(session.transcript)
+        return session
+
+    def look(self) -> None:
+        """Take in what the messages of the assertion at hand reached of Beam's interface."""
+        for event in (event for transcript in self._seen for event in transcript.events()):
+            if isinstance(event.message, Message):
+                self.reach.look(event.message)
+        self._seen.clear()
 
     def environment(self, session: Session) -> pb.Environment:
         """The environment that the run was asked to use: the session's own worker pool, a process or a container of its own.

@@ -37,6 +37,8 @@ class Settings:
     shard: tuple[int, int] | None = None
     #: Directory for results.jsonl, junit.xml and index.html; None writes nothing.
     output: str | None = None
+    #: File for what of Beam's interface the run's messages reached; "" does not look, which saves a tenth of the time.
+    reach: str = ""
     #: What narrowed the run, in words; empty for the whole suite.
     selection: str = ""
     #: The command line to print as the way to reproduce.
