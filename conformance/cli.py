@@ -258,10 +258,12 @@ def serve(port: int, host: str, variant: str | None, mutant: str | None) -> None
 @click.option("--area", multiple=True, metavar="AREA")
 @click.option("--tier", type=click.Choice(["1", "2"]))
 @click.option("--assertions", is_flag=True, help="The assertions below each leaf.")
-@click.option("--coverage", is_flag=True, help="How many leaves and assertions the suite asks, by area.")
-def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, coverage: bool) -> None:
+@click.option("--coverage", is_flag=True, help="How much is asked: leaves by area, assertions, rules, URNs, message fields.")
+@click.option("--rules", is_flag=True, help="The MUST rules of the model and the protocol, with what checks each.")
+def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, coverage: bool, rules: bool) -> None:
     """Print the ledger: areas, leaves, assertions."""
     from conformance.suite import catalogue
+    from conformance.suite import coverage as counting
     from conformance.suite.selection import SelectionError, check_names
     from conformance.suite.settings import Settings
 
@@ -270,7 +272,10 @@ def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, cove
     except SelectionError as error:
         raise CallError(str(error)) from None
     wanted = {name.upper() for name in area}
-    lines = catalogue.coverage_lines() if coverage else catalogue.list_lines(wanted, tier, assertions)
+    if coverage or rules:
+        lines = counting.coverage_lines() if coverage else counting.rule_lines()
+    else:
+        lines = catalogue.list_lines(wanted, tier, assertions)
     for line in lines:
         click.echo(line)
 

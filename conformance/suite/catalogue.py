@@ -1,10 +1,9 @@
-"""What the suite asks, without running anything: every marked test by assertion, the ledger as text, coverage counts."""
+"""What the suite asks, without running anything: every marked test by assertion, the ledger and one assertion as text."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
@@ -16,7 +15,7 @@ from conformance.harness import invariants
 from conformance.suite import ledger
 from conformance.suite.assertions import Marked, marked
 
-__all__ = ["Entry", "coverage_lines", "entries", "list_lines", "show_lines", "unmatched"]
+__all__ = ["Entry", "by_assertion", "entries", "list_lines", "rules_by_leaf", "show_lines", "unmatched"]
 
 
 @frozen
@@ -51,7 +50,7 @@ def _modules() -> Iterator[ModuleType]:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Every marked test of the suite, in the order of modules and lines."""
-    found = []
+    found: list[Entry] = []
     for module in _modules():
         for function in vars(module).values():
             mark = marked(function)
@@ -77,7 +76,8 @@ def unmatched() -> tuple[list[str], list[str]]:
     return sorted(known - asked), sorted(asked - known)
 
 
-def _rules_by_leaf() -> dict[str, list[Any]]:
+def rules_by_leaf() -> dict[str, list[Any]]:
+    """Leaf → the always-on invariants that speak to it."""
     result: dict[str, list[Any]] = {}
     for rule in invariants.CATALOGUE.values():
         for leaf in rule.leaves:
@@ -87,7 +87,7 @@ def _rules_by_leaf() -> dict[str, list[Any]]:
 
 def list_lines(areas: set[str], tier: str | None, with_assertions: bool) -> Iterator[str]:
     """The ledger as text: an area, its leaves, and below each the number (or the list) of its assertions."""
-    always = _rules_by_leaf()
+    always = rules_by_leaf()
     for area in ledger.load().areas:
         if areas and area.id not in areas:
             continue
@@ -102,26 +102,6 @@ def list_lines(areas: set[str], tier: str | None, with_assertions: bool) -> Iter
                     yield f"           {assertion.level:6} {assertion.id}: {assertion.statement}"
                 for rule in always.get(leaf.id, ()):
                     yield f"           {rule.level:6} {leaf.id}/{rule.id.lower()}: {rule.statement}"
-
-
-def coverage_lines() -> Iterator[str]:
-    """Leaves that the suite asks, by area and tier. Asked is not the same as executed: the report's page counts what ran."""
-    asked = Counter(entry.mark.assertion.partition("/")[0] for entry in entries())
-    always = set(_rules_by_leaf())
-    total: Counter[str] = Counter()
-    for area in ledger.load().areas:
-        leaves = area.leaves
-        tier1 = [leaf for leaf in leaves if leaf.tier == 1]
-        reached1 = [leaf for leaf in tier1 if asked[leaf.id] or leaf.id in always]
-        reached = [leaf for leaf in leaves if asked[leaf.id] or leaf.id in always]
-        count = sum(asked[leaf.id] for leaf in leaves)
-        total.update(tier1=len(tier1), reached1=len(reached1), leaves=len(leaves), reached=len(reached), tests=count)
-        tiers = f"tier 1: {len(reached1):3}/{len(tier1):3}   all: {len(reached):3}/{len(leaves):3}"
-        yield f"{area.id}. {area.title:38} {tiers}   tests: {count:3}"
-    yield (
-        f"total: {total['reached1']} of {total['tier1']} tier-1 leaves, {total['reached']} of {total['leaves']} leaves, "
-        f"{total['tests']} tests of {len(by_assertion())} assertions, and {len(invariants.CATALOGUE)} always-on invariants"
-    )
 
 
 def show_lines(name: str) -> Iterator[str]:
@@ -139,7 +119,7 @@ def show_lines(name: str) -> Iterator[str]:
             yield f"  cannot be tested: {leaf.untestable}"
         for assertion in leaf.assertions:
             yield f"  {assertion.level:6} {assertion.id}: {assertion.statement}"
-        for rule in _rules_by_leaf().get(leaf.id, ()):
+        for rule in rules_by_leaf().get(leaf.id, ()):
             yield f"  {rule.level:6} {leaf.id}/{rule.id.lower()} (always on): {rule.statement}"
         return
     leaf_id, _, slug = name.partition("/")

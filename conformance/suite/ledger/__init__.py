@@ -91,6 +91,8 @@ class Leaf:
     assertions: tuple[Assertion, ...] = ()
     #: Why nothing can be asserted, where that is so.
     untestable: str = ""
+    #: Why none of its assertions is a MUST, where that is so.
+    no_must: str = ""
 
 
 @attrs.frozen
@@ -180,6 +182,7 @@ class _LeafData(msgspec.Struct, forbid_unknown_fields=True):
     requires: tuple[str, ...] = ()
     assertions: tuple[_AssertionData, ...] = ()
     untestable: str = ""
+    no_must: str = ""
 
 
 class _AreaData(msgspec.Struct, forbid_unknown_fields=True):
@@ -224,6 +227,7 @@ def _leaf(area: str, data: _LeafData) -> Leaf:
             Assertion(f"{data.id}/{a.slug}", data.id, a.level, a.statement, a.rule, a.source) for a in data.assertions
         ),
         untestable=data.untestable,
+        no_must=data.no_must,
     )
 
 
@@ -243,6 +247,8 @@ def checked(areas: Iterable[Area]) -> Ledger:
         leaves[leaf.id] = leaf
         if leaf.untestable and leaf.assertions:
             raise LedgerError(f"leaf {leaf.id} is called untestable and has assertions: drop one or the other")
+        if leaf.no_must and any(assertion.level == "MUST" for assertion in leaf.assertions):
+            raise LedgerError(f"leaf {leaf.id} says why it has no MUST and has one: drop no_must")
         if bad := [urn for urn in leaf.urns if not urn.startswith("beam:")]:
             raise LedgerError(f"leaf {leaf.id} has {bad[0]!r} among its urns: write the full beam: form, or move it to fields")
         for assertion in leaf.assertions:

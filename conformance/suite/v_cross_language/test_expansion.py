@@ -234,7 +234,7 @@ def test_flatten(runner: RunnerUnderTest) -> None:
         service.expand("flattened", TEST + "flatten", inputs=inputs)["output"].observe("out")
 
     run = run_expanded(runner, build, label="expansion-flatten")
-    same(run.ours.sorted_values("out"), [1, 2, 2, 3], "the union", rule="M-XF-04")
+    same(run.ours.sorted_values("out"), [1, 2, 2, 3], "the union", rule="M-XF-11")
 
 
 @asserts("XL06/flattens-both-languages")
@@ -249,8 +249,8 @@ def test_flatten_both(runner: RunnerUnderTest) -> None:
         service.expand("again", TEST + "prefix", PREFIX, {"in": union})["output"].observe("again")
 
     run = run_expanded(runner, build, label="expansion-flatten-both")
-    same(run.ours.sorted_values("out"), ["0a", "b"], "the union", rule="M-XF-04")
-    same(run.ours.sorted_values("again"), ["00a", "0b"], "the union as the other language read it", rule="M-XF-04")
+    same(run.ours.sorted_values("out"), ["0a", "b"], "the union", rule="M-XF-11")
+    same(run.ours.sorted_values("again"), ["00a", "0b"], "the union as the other language read it", rule="M-XF-11")
 
 
 @asserts("XL06/partitions")

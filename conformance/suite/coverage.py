@@ -1,0 +1,149 @@
+"""How much of the model and of Beam's interface the suite covers, counted from its data: leaves, assertions, rules, URNs, fields.
+
+What is counted here is what the suite asks. That it ran, and what came of it, is in the results of a run: their page counts that.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from functools import cache
+
+from attrs import frozen
+
+from conformance.harness import invariants
+from conformance.suite import catalogue, interface, ledger, rules
+
+__all__ = ["Counts", "Depth", "counts", "coverage_lines", "rule_lines", "rule_map"]
+
+
+@frozen
+class Depth:
+    """One area: its leaves by tier, and those with a MUST assertion that a test makes or an always-on MUST invariant."""
+
+    area: str
+    title: str
+    tier1: int
+    asked1: int
+    reasoned1: int
+    tier2: int
+    asked2: int
+    assertions: int
+
+
+@frozen
+class Counts:
+    """All that `list --coverage` tells."""
+
+    areas: tuple[Depth, ...]
+    #: Tier-1 leaves with neither an executed MUST assertion nor a reason.
+    open_leaves: tuple[str, ...]
+    assertions: int
+    invariants: int
+    rules: int
+    rules_checked: int
+    rules_reasoned: int
+    open_rules: tuple[str, ...]
+    urns: interface.Coverage
+    fields: interface.Coverage
+
+    def total(self, name: str) -> int:
+        """The sum of one of the numbers of the areas."""
+        return sum(getattr(area, name) for area in self.areas)
+
+
+@cache
+def rule_map() -> tuple[rules.Mapped, ...]:
+    """Every rule with what checks it."""
+    return rules.mapping((entry.mark.assertion, inspect.getsource(entry.function)) for entry in catalogue.entries())
+
+
+def asked_leaves(level: str = "MUST") -> set[str]:
+    """Leaves with an assertion of `level` that some test makes, or an always-on invariant of that level."""
+    book = ledger.load()
+    made = (book.assertion(name) for name in catalogue.by_assertion())
+    always = (leaf for rule in invariants.CATALOGUE.values() if rule.finding_level == level for leaf in rule.leaves)
+    return {assertion.leaf for assertion in made if assertion.level == level} | set(always)
+
+
+def _depth(area: ledger.Area, must: set[str], some: set[str]) -> Depth:
+    tier1 = [leaf for leaf in area.leaves if leaf.tier == 1]
+    tier2 = [leaf for leaf in area.leaves if leaf.tier == 2]
+    return Depth(
+        area=area.id,
+        title=area.title,
+        tier1=len(tier1),
+        asked1=sum(leaf.id in must for leaf in tier1),
+        reasoned1=sum(leaf.id not in must and bool(leaf.untestable or leaf.no_must) for leaf in tier1),
+        tier2=len(tier2),
+        asked2=sum(leaf.id in some for leaf in tier2),
+        assertions=sum(len(leaf.assertions) for leaf in area.leaves),
+    )
+
+
+def counts() -> Counts:
+    """The counts of the shipped suite."""
+    book = ledger.load()
+    must = asked_leaves()
+    some = must | asked_leaves("SHOULD") | asked_leaves("MAY")
+    rule_entries = [mapped for mapped in rule_map() if mapped.rule.must]
+    return Counts(
+        areas=tuple(_depth(area, must, some) for area in book.areas),
+        open_leaves=tuple(
+            leaf.id for leaf in book.leaves if leaf.tier == 1 and leaf.id not in must and not (leaf.untestable or leaf.no_must)
+        ),
+        assertions=len(book.assertions),
+        invariants=len(invariants.CATALOGUE),
+        rules=len(rule_entries),
+        rules_checked=sum(mapped.checked for mapped in rule_entries),
+        rules_reasoned=sum(not mapped.checked and bool(mapped.reason) for mapped in rule_entries),
+        open_rules=tuple(mapped.rule.id for mapped in rule_entries if not mapped.checked and not mapped.reason),
+        urns=interface.coverage(interface.all_urns()),
+        fields=interface.coverage(interface.all_fields()),
+    )
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
+
+
+def coverage_lines() -> Iterator[str]:
+    """What the suite asks, by area, and the sums; then what is open, by name."""
+    found = counts()
+    for area in found.areas:
+        reasoned = f" + {area.reasoned1} with a reason" if area.reasoned1 else ""
+        yield (
+            f"{area.area}. {area.title:40} tier 1: {area.asked1:3}/{area.tier1:<3} tier 2: {area.asked2:2}/{area.tier2:<3}"
+            f" assertions: {area.assertions:3}{reasoned}"
+        )
+    asked, reasoned1 = found.total("asked1"), found.total("reasoned1")
+    yield f"tier-1 leaves with a MUST assertion: {asked} of {found.total('tier1')}, and {reasoned1} with a reason why there is none"
+    yield f"tier-2 leaves with an assertion: {found.total('asked2')} of {found.total('tier2')}"
+    yield f"assertions: {found.assertions}, and {found.invariants} always-on invariants"
+    covered = found.rules_checked + found.rules_reasoned
+    yield (
+        f"MUST rules mapped: {covered} of {found.rules} ({_percent(covered, found.rules)}): {found.rules_checked} checked "
+        f"({_percent(found.rules_checked, found.rules)}), {found.rules_reasoned} with the reason why none can be"
+    )
+    for name, part in (("URNs", found.urns), ("message fields", found.fields)):
+        yield f"{name}: {part.reached} of {part.total} reached by a run, {part.explained} explained, {len(part.missing)} neither"
+    for name, left in (
+        ("tier-1 leaves", found.open_leaves),
+        ("MUST rules", found.open_rules),
+        ("URNs", found.urns.missing),
+        ("message fields", found.fields.missing),
+    ):
+        if left:
+            yield f"open {name}: {', '.join(left)}"
+
+
+def rule_lines() -> Iterator[str]:
+    """Every MUST rule with what checks it, or why nothing does; what is open comes last once more."""
+    mapped = [each for each in rule_map() if each.rule.must]
+    for each in mapped:
+        by = ", ".join((*each.assertions, *each.invariants))
+        yield f"{each.rule.id:11} {by or (f'not checked: {each.reason}' if each.reason else 'OPEN: nothing checks it')}"
+    open_rules = [each.rule.id for each in mapped if not each.checked and not each.reason]
+    checked = sum(each.checked for each in mapped)
+    yield f"{checked} of {len(mapped)} MUST rules are checked, {len(mapped) - checked - len(open_rules)} have a reason why not"
+    yield f"open: {', '.join(open_rules) or 'none'}"
