@@ -33,7 +33,7 @@ from conformance.wire.api import (
     windows_pb2,
 )
 
-__all__ = ["Coverage", "Reach", "all_fields", "all_urns", "coverage", "explained", "reached"]
+__all__ = ["Coverage", "Reach", "all_fields", "all_urns", "coverage", "explained", "matches", "patterns", "reached"]
 
 _FILES = (
     pipeline_pb2,
@@ -195,9 +195,14 @@ def patterns() -> tuple[str, ...]:
     return tuple(name for name, _ in _patterns())
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Whether an entry of unreached.toml speaks of a field or URN."""
+    return fnmatch.fnmatchcase(name, pattern)
+
+
 def explained(name: str) -> str:
     """Why a field or URN is reached by no program of the suite; "" if nobody says."""
-    return next((reason for pattern, reason in _patterns() if fnmatch.fnmatchcase(name, pattern)), "")
+    return next((reason for pattern, reason in _patterns() if matches(pattern, name)), "")
 
 
 @frozen
