@@ -283,12 +283,12 @@ def list_command(area: tuple[str, ...], tier: str | None, assertions: bool, cove
 @cli.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show a leaf or an assertion: requirement, source, rule, prerequisites, and the assertion's program as Mermaid."""
-    from conformance.suite import catalogue
+    """Show a leaf or an assertion: requirement, source, rule, prerequisites, the program as Mermaid, and the mutants that it kills."""
+    from conformance.suite import showing
     from conformance.suite.ledger import NoSuchLeaf
 
     try:
-        for line in catalogue.show_lines(name):
+        for line in showing.show_lines(name):
             click.echo(line)
     except NoSuchLeaf as error:
         raise CallError(str(error)) from None

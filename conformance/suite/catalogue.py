@@ -1,4 +1,4 @@
-"""What the suite asks, without running anything: every marked test by assertion, the ledger and one assertion as text."""
+"""What the suite asks, without running anything: every marked test by assertion, and the ledger as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conformance.harness import invariants
 from conformance.suite import ledger
 from conformance.suite.assertions import Marked, marked
 
-__all__ = ["Entry", "by_assertion", "entries", "list_lines", "rules_by_leaf", "show_lines", "unmatched"]
+__all__ = ["Entry", "by_assertion", "entries", "list_lines", "rules_by_leaf", "unmatched"]
 
 
 @frozen
@@ -102,64 +102,3 @@ def list_lines(areas: set[str], tier: str | None, with_assertions: bool) -> Iter
                     yield f"           {assertion.level:6} {assertion.id}: {assertion.statement}"
                 for rule in always.get(leaf.id, ()):
                     yield f"           {rule.level:6} {leaf.id}/{rule.id.lower()}: {rule.statement}"
-
-
-def show_lines(name: str) -> Iterator[str]:
-    """A leaf or an assertion in full. Raises NoSuchLeaf with near misses."""
-    book = ledger.load()
-    if "/" not in name:
-        leaf = book.leaf(name.upper())
-        area = book.area(leaf.area)
-        yield f"{leaf.id}  {leaf.title}  (tier {leaf.tier}, area {area.id} {area.title})"
-        yield f"  {leaf.definition}"
-        yield f"  URNs: {', '.join(leaf.urns) or '-'}"
-        yield f"  Beam's own tests: {leaf.beam_tests or 'none'}"
-        yield f"  prerequisites: {', '.join(leaf.requires) or 'none'}"
-        if leaf.untestable:
-            yield f"  cannot be tested: {leaf.untestable}"
-        for assertion in leaf.assertions:
-            yield f"  {assertion.level:6} {assertion.id}: {assertion.statement}"
-        for rule in rules_by_leaf().get(leaf.id, ()):
-            yield f"  {rule.level:6} {leaf.id}/{rule.id.lower()} (always on): {rule.statement}"
-        return
-    leaf_id, _, slug = name.partition("/")
-    name = f"{leaf_id.upper()}/{slug}"
-    rule = next((r for r in invariants.CATALOGUE.values() if leaf_id.upper() in r.leaves and r.id.lower() == slug), None)
-    if rule is not None:
-        yield f"{name}  ({rule.level}, always on, side {'runner' if rule.side == 'R' else 'harness'})"
-        yield f"  {rule.statement}"
-        yield f"  rule: {rule.id} (docs/protocol.md, section 13)"
-        return
-    assertion = book.assertion(name)
-    yield f"{assertion.id}  ({assertion.level})"
-    yield f"  {assertion.statement}"
-    yield f"  leaf: {assertion.leaf} {book.leaf(assertion.leaf).title}"
-    yield f"  rule: {assertion.rule or '-'} (docs/model.md or docs/protocol.md)   source: {assertion.source or '-'}"
-    yield f"  prerequisites: {', '.join(book.prerequisites(assertion.leaf)) or 'none'}"
-    for entry in by_assertion().get(assertion.id, []):
-        yield f"  test: {entry.module}.{entry.function.__name__}"
-        if entry.mark.scenario is not None:
-            yield "  program (Mermaid):"
-            for line in program_of(entry).splitlines():
-                yield f"    {line}"
-
-
-def program_of(entry: Entry) -> str:
-    """The Mermaid drawing of a scenario's program, with its first parameters."""
-    from conformance.pipeline import draw
-    from conformance.suite.case import Case
-    from conformance.suite.conductor import environment_for_drawing
-    from conformance.suite.scripting import TESTSTREAM
-    from conformance.suite.settings import Settings
-
-    class Nobody:
-        script_source = TESTSTREAM
-
-        def run_case(self, case: Case) -> Any:
-            raise RuntimeError("a drawing is not run")
-
-        run_alone = run_case
-
-    case = Case(entry.mark, entry.parameters or {}, "", Settings(), Nobody())
-    case.prepare()
-    return draw.mermaid(case.program.build(environment_for_drawing()))
