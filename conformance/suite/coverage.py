@@ -5,16 +5,14 @@ What is counted here is what the suite asks. That it ran, and what came of it, i
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
-from functools import cache
 
 from attrs import frozen
 
 from conformance.harness import invariants
-from conformance.suite import catalogue, interface, ledger, rules
+from conformance.suite import interface, ledger, rules
 
-__all__ = ["Counts", "Depth", "counts", "coverage_lines", "rule_lines", "rule_map"]
+__all__ = ["Counts", "Depth", "counts", "coverage_lines", "rule_lines"]
 
 
 @frozen
@@ -52,18 +50,10 @@ class Counts:
         return sum(getattr(area, name) for area in self.areas)
 
 
-@cache
-def rule_map() -> tuple[rules.Mapped, ...]:
-    """Every rule with what checks it."""
-    return rules.mapping((entry.mark.assertion, inspect.getsource(entry.function)) for entry in catalogue.entries())
-
-
 def asked_leaves(level: str = "MUST") -> set[str]:
-    """Leaves with an assertion of `level` that some test makes, or an always-on invariant of that level."""
-    book = ledger.load()
-    made = (book.assertion(name) for name in catalogue.by_assertion())
+    """Leaves with an assertion of `level` (a test sees to it that each has one that makes it), or an always-on invariant of that level."""
     always = (leaf for rule in invariants.CATALOGUE.values() if rule.finding_level == level for leaf in rule.leaves)
-    return {assertion.leaf for assertion in made if assertion.level == level} | set(always)
+    return {assertion.leaf for assertion in ledger.load().assertions if assertion.level == level} | set(always)
 
 
 def _depth(area: ledger.Area, must: set[str], some: set[str]) -> Depth:
@@ -86,7 +76,7 @@ def counts() -> Counts:
     book = ledger.load()
     must = asked_leaves()
     some = must | asked_leaves("SHOULD") | asked_leaves("MAY")
-    rule_entries = [mapped for mapped in rule_map() if mapped.rule.must]
+    rule_entries = [mapped for mapped in rules.mapping() if mapped.rule.must]
     return Counts(
         areas=tuple(_depth(area, must, some) for area in book.areas),
         open_leaves=tuple(
@@ -139,7 +129,7 @@ def coverage_lines() -> Iterator[str]:
 
 def rule_lines() -> Iterator[str]:
     """Every MUST rule with what checks it, or why nothing does; what is open comes last once more."""
-    mapped = [each for each in rule_map() if each.rule.must]
+    mapped = [each for each in rules.mapping() if each.rule.must]
     for each in mapped:
         by = ", ".join((*each.assertions, *each.invariants))
         yield f"{each.rule.id:11} {by or (f'not checked: {each.reason}' if each.reason else 'OPEN: nothing checks it')}"

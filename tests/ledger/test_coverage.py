@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 
-import pytest
-
 from conformance.harness import invariants
 from conformance.suite import catalogue, coverage, interface, ledger, rules
 from conformance.wire.api import fn_pb2
@@ -29,12 +27,6 @@ class TestAssertions:
         found = coverage.counts()
         assert found.total("asked2") >= 70
         assert found.assertions >= 700
-
-    def test_a_leaf_with_a_must_needs_no_excuse(self) -> None:
-        leaf = '[[leaf]]\nid = "AB01"\ntitle = "t"\ndefinition = "d"\ntier = 1\nno_must = "w"\n'
-        assertion = "[[leaf.assertions]]\nslug = 'x'\nlevel = 'MUST'\nstatement = 's'\n"
-        with pytest.raises(ledger.LedgerError, match="drop no_must"):
-            ledger.parse({"a.toml": f'area = "A"\ntitle = "x"\n{leaf}{assertion}'.encode()})
 
 
 class TestRules:

@@ -91,7 +91,7 @@ class Leaf:
     assertions: tuple[Assertion, ...] = ()
     #: Why nothing can be asserted, where that is so.
     untestable: str = ""
-    #: Why none of its assertions is a MUST, where that is so.
+    #: Why none of its assertions is a MUST, where that is so; says nothing where one is.
     no_must: str = ""
 
 
@@ -247,8 +247,6 @@ def checked(areas: Iterable[Area]) -> Ledger:
         leaves[leaf.id] = leaf
         if leaf.untestable and leaf.assertions:
             raise LedgerError(f"leaf {leaf.id} is called untestable and has assertions: drop one or the other")
-        if leaf.no_must and any(assertion.level == "MUST" for assertion in leaf.assertions):
-            raise LedgerError(f"leaf {leaf.id} says why it has no MUST and has one: drop no_must")
         if bad := [urn for urn in leaf.urns if not urn.startswith("beam:")]:
             raise LedgerError(f"leaf {leaf.id} has {bad[0]!r} among its urns: write the full beam: form, or move it to fields")
         for assertion in leaf.assertions:

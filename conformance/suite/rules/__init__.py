@@ -1,14 +1,14 @@
 """The normative rules of docs/model.md and docs/protocol.md as data, and which assertion or invariant checks each.
 
-A rule is *checked* when an assertion of the ledger cites it, a test names it in a verdict, an always-on invariant is derived from it, or
-`checks.toml` names what holds a runner to it on the way. Rules that no observer of a runner can check are listed with the reason in
+A rule is *checked* when an assertion of the ledger cites it, an always-on invariant is derived from it, or `checks.toml` names what
+holds a runner to it on the way. Rules that no observer of a runner can check are listed with the reason in
 `unchecked.toml`. A MUST rule that is neither is a gap, and `beam-conformance list --rules` says so. Nothing is executed here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -138,16 +138,14 @@ def cited_ids(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def mapping(tests: Iterable[tuple[str, str]] = ()) -> tuple[Mapped, ...]:
-    """Every rule with what checks it. `tests`: (assertion id, source text of its test) of tests whose verdicts name rules themselves."""
+@cache
+def mapping() -> tuple[Mapped, ...]:
+    """Every rule with what checks it."""
     by_assertion: dict[str, dict[str, None]] = {}
     by_invariant: dict[str, dict[str, None]] = {}
     for assertion in ledger.load().assertions:
         for rule in cited_ids(assertion.rule):
             by_assertion.setdefault(rule, {})[assertion.id] = None
-    for assertion_id, text in tests:
-        for rule in cited_ids(" ".join(re.findall(r"rule=\"([^\"]+)\"", text))):
-            by_assertion.setdefault(rule, {})[assertion_id] = None
     for invariant in invariants.CATALOGUE.values():
         for rule in invariant.rules:
             for each in cited_ids(rule):
