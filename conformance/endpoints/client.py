@@ -139,8 +139,7 @@ class JobClient:
         timeout_scale: float = 1.0,
         end_event: EndEvent | None = None,
     ) -> None:
-        slowness = 1.0 if isinstance(target, str) else target.profile.slowness
-        self.timeouts = (timeouts or Timeouts()).scaled(timeout_scale * slowness)
+        self.timeouts = (timeouts or Timeouts()).scaled(timeout_scale)
         self.transcript = transcript
         self._end_event = end_event
         self._channels = _Channels(target)

@@ -43,7 +43,7 @@ class Profile:
     staging_optional: bool = False
     #: seconds that it is worth to wait for the end of a job whose worker never connects
     worker_wait: float = 150
-    #: multiplies every time budget of a job
+    #: multiplies every time budget of the suite
     slowness: float = 1.0
     notes: str = ""
 

@@ -8,7 +8,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from conformance.endpoints import Endpoint, PackSize, open_endpoint
+from attrs import evolve
+
+from conformance.endpoints import Endpoint, PackSize, open_endpoint, parse
 from conformance.harness import invariants
 from conformance.pipeline import draw
 from conformance.report.verdicts import Verdict
@@ -34,7 +36,8 @@ class Conductor:
     """Holds the endpoint and the runner under test for one process."""
 
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
-        self.settings = settings
+        # A slow runner gets more time for everything, what the assertions themselves wait for included.
+        self.settings = settings = evolve(settings, timeout_scale=settings.timeout_scale * endpoint.profile.slowness)
         self.endpoint = endpoint
         self.packing = (
             PackSize(settings.pack_size, reason="as asked")
@@ -157,6 +160,7 @@ class Conductor:
             violations.setdefault(breach.finding.invariant, []).append(
                 {
                     "statement": breach.finding.statement,
+                    "level": breach.finding.level,
                     "evidence": str(dict(breach.finding.evidence))[:2000],
                     "seq": breach.finding.seq,
                     "job": breach.job,
@@ -207,7 +211,8 @@ def merge_invariants(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str
         )
         into["checked"] += entry["checked"]
         into["count"] += len(entry["violations"])
-        into["violations"] = (into["violations"] + entry["violations"])[:10]
+        joined = sorted([*into["violations"], *entry["violations"]], key=lambda breach: _GRAVITY.index(breach["level"]))
+        into["violations"] = joined[:10]
     return [merged[name] for name in sorted(merged)]
 
 
@@ -221,9 +226,14 @@ def invariant_results(merged: Sequence[dict[str, Any]], settings: Settings) -> l
     ]
 
 
+#: Levels of findings, the gravest first.
+_GRAVITY = ("MUST", "SHOULD", "MAY")
+
+
 def _invariant_line(entry: dict[str, Any], rule: invariants.Rule, leaf_id: str, settings: Settings) -> dict[str, Any]:
     leaf = ledger.load().leaf(leaf_id)
-    first = entry["violations"][0] if entry["violations"] else None
+    # A rule may be broken in ways of different weight; the gravest one speaks.
+    first = min(entry["violations"], key=lambda breach: _GRAVITY.index(breach["level"]), default=None)
     evidence: dict[str, Any] = {"command": reproduce(settings, leaf.id), "checked": entry["checked"]}
     verdict, message = Verdict.PASS, f"held in all of {entry['checked']} looks"
     if first is not None:
@@ -236,8 +246,8 @@ def _invariant_line(entry: dict[str, Any], rule: invariants.Rule, leaf_id: str, 
         "assertion": f"{leaf.id}/{rule.id.lower()}",
         "leaf": leaf.id,
         "tier": leaf.tier,
-        "level": rule.finding_level,
-        "mode": settings.modes[0],
+        "level": first["level"] if first is not None else rule.finding_level,
+        "mode": parse(settings.runner).option("mode") or settings.modes[0],
         "sdk": settings.sdk,
         "verdict": verdict.value,
         "phase": "",

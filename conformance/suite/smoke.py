@@ -28,7 +28,8 @@ def smoke(address: str, timeout_scale: float = 1.0) -> Smoke:
     with open_endpoint(address, timeout_scale=timeout_scale, progress=lines.append) as endpoint:
         lines.append(f"reached {endpoint.address} at {endpoint.url} in {time.monotonic() - started:.2f} s")
         session = Session()
-        client = JobClient(endpoint, transcript=session.transcript, timeout_scale=timeout_scale)
+        scale = timeout_scale * endpoint.profile.slowness
+        client = JobClient(endpoint, transcript=session.transcript, timeout_scale=scale)
         try:
             program = Program("smoke")
             pair = program.impulse().par_do(Fn("create", values=[{"tuple": ["key", 1]}]), coders.kv(coders.STRING, coders.VARINT))
