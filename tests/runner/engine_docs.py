@@ -15,7 +15,7 @@ from typing import Any
 
 from conformance.pipeline import Fn, Program, coders, triggers, windowing
 from conformance.pipeline.teststream import Elements, Watermark
-from conformance.runner import engine_events
+from conformance.runner import engine_events, variants
 from conformance.runner import triggers as machines
 from conformance.runner.cutting import TimerCut, TimerValue
 from conformance.runner.engine_nodes import NodeRun
@@ -257,6 +257,14 @@ def timer_life() -> str:
     return diagram(dict.fromkeys((start, end, label or "a key is seen") for start, end, label in arrows))
 
 
+# ---- freedoms
+
+
+def freedoms() -> str:
+    rows = [(f"`{name}`", variants.describe(variant)) for name, variant in sorted(variants.VARIANTS.items())]
+    return table(["variant", "what it does, and the rule that lets it"], rows)
+
+
 # ---- the page
 
 
@@ -272,6 +280,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "pane emission": emitted,
     "watermarks": watermarks,
     "timer life": timer_life,
+    "variants": freedoms,
 }
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
