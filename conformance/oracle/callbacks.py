@@ -75,6 +75,7 @@ class Fault(enum.Enum):
     DROPPED_ALIVE = ("M-LATE-05", "an element was dropped although its window had not expired")
     EXPIRED_PROCESSED = ("M-LATE-05", "an element of an expired window was processed")
     EXPIRATION_EARLY = ("M-STATE-18", "the window's expiration was called before it expired")
+    EVENTS_MIXED = ("M-TS-01", "elements of one event were processed before those of an earlier one")
     # Least sharp, so last: anything that was left out or done twice.
     ELEMENT_LOST = ("M-XF-18", "an element was not processed")
     ELEMENT_TWICE = ("M-XF-18", "an element was processed twice")
@@ -91,6 +92,7 @@ OF_SCRIPTS: Final = frozenset(
         Fault.DROPPED_ALIVE,
         Fault.EXPIRED_PROCESSED,
         Fault.EXPIRATION_EARLY,
+        Fault.EVENTS_MIXED,
     }
 )
 

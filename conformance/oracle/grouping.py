@@ -47,6 +47,8 @@ class Firing:
     element_timestamps: tuple[int, ...] = ()
     #: fired because the window expired, not because its trigger was ready (M-PANE-08)
     final: bool = False
+    #: ON_TIME only if other keys and windows hold the output watermark back, else LATE (M-PANE-03)
+    unless_held: bool = False
 
 
 @frozen
@@ -61,7 +63,7 @@ class Choices:
     leftover_at_end: bool = False
     #: a window expires one millisecond later, so that an element at the very watermark `end + L` is accepted (A-8)
     lenient_expiry: bool = False
-    #: the output watermark lags behind, held by other keys and windows, so that no pane is LATE on its account (M-PANE-03)
+    #: the output watermark lags behind, held by other keys and windows, so that a pane need not be LATE on its account (M-PANE-03)
     lagging_output: bool = False
     #: hold the watermark at the expiry while a late or a final pane is owed (M-HOLD-06 is a SHOULD)
     hold_to_expiry: bool = True
@@ -204,7 +206,9 @@ class Grouping:
             held.last_pane = pane
             held.fired_non_early |= timing is not Timing.EARLY
             stamp = self._output_timestamp(held, window)
-            firing = Firing(key, tuple(held.contents), stamp, window, pane, tuple(held.element_timestamps), final)
+            unless_held = timing is Timing.ON_TIME and self._passed(window)
+            stamps = tuple(held.element_timestamps)
+            firing = Firing(key, tuple(held.contents), stamp, window, pane, stamps, final, unless_held)
         held.new = 0
         held.stamps = []
         held.held_to_expiry = False
@@ -216,10 +220,12 @@ class Grouping:
 
     def _timing(self, held: _Held, window: Window) -> Timing:
         """M-PANE-03, in its order."""
-        passed = max_timestamp(window) < self.output_watermark and not self.choices.lagging_output
-        if held.fired_non_early or passed:
+        if held.fired_non_early or (self._passed(window) and not self.choices.lagging_output):
             return Timing.LATE
         return Timing.EARLY if self.watermark <= max_timestamp(window) else Timing.ON_TIME
+
+    def _passed(self, window: Window) -> bool:
+        return max_timestamp(window) < self.output_watermark
 
     def _clock(self, window: Window) -> Clock:
         return Clock(self.watermark > max_timestamp(window), self.processing_time)

@@ -291,9 +291,11 @@ def _fits(place: Place, firing: Firing, wanted: Mapping[tuple[Window, int], Item
 
 
 def _timing(place: Place, firing: Firing, timing: Timing) -> bool:
-    """The timing of the firing; a final pane within the lateness is ON_TIME or LATE (M-PANE-10)."""
+    """The timing of the firing. A final pane within the lateness is ON_TIME or LATE (M-PANE-10), and so is the first pane of a window
+    past its end: the output watermark that decides is that of all keys, and may stand anywhere up to that of this one (M-PANE-03)."""
     final = firing.final and place.windowing.allowed_lateness > 0 and firing.pane.nonspeculative_index == 0
-    return timing is firing.pane.timing or (final and {timing, firing.pane.timing} == {Timing.ON_TIME, Timing.LATE})
+    either = final or firing.unless_held
+    return timing is firing.pane.timing or (either and {timing, firing.pane.timing} == {Timing.ON_TIME, Timing.LATE})
 
 
 def _stamps(windowing: Windowing, firing: Firing) -> frozenset[int]:

@@ -367,6 +367,9 @@ def _of_timers(item: Item, timers: frozenset[tuple[str, str]]) -> bool:
 
 def _faulty(place: _Place, fault: Fault) -> Iterator[_Place]:
     """The place with the inputs that a fault may have made of its own."""
+    if fault is Fault.EVENTS_MIXED:
+        yield attrs.evolve(place, flow=_mixed(place.flow))
+        return
     if fault not in (Fault.ELEMENT_LOST, Fault.ELEMENT_TWICE):
         yield place
         return
@@ -374,6 +377,16 @@ def _faulty(place: _Place, fault: Fault) -> Iterator[_Place]:
         for index, item in enumerate(beat.items):
             items = (*beat.items[:index], *beat.items[index + 1 :]) if fault is Fault.ELEMENT_LOST else (*beat.items, item)
             yield attrs.evolve(place, flow=(*place.flow[:at], attrs.evolve(beat, items=items), *place.flow[at + 1 :]))
+
+
+def _mixed(flow: Flow) -> Flow:
+    """Elements of consecutive events, with no watermark or clock between them, all in the last of these events."""
+    beats = list(flow)
+    for index in range(len(beats) - 1):
+        here, there = beats[index], beats[index + 1]
+        if here.items and (here.watermark, here.clock) == (there.watermark, there.clock):
+            beats[index : index + 2] = [attrs.evolve(here, items=()), attrs.evolve(there, items=(*here.items, *there.items))]
+    return tuple(beats)
 
 
 def _usual(place: _Place) -> tuple[Item, ...]:

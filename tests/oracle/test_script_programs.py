@@ -32,6 +32,7 @@ from conformance.oracle.program import (
     ParDo,
     Repeat,
     Script,
+    Sessions,
     SetTimer,
     SideInput,
     Splittable,
@@ -124,6 +125,27 @@ def test_chains(of: Program, second: list[Seen], rule: str) -> None:
 def test_what_is_not_observed_is_not_grouped_again() -> None:
     with pytest.raises(UnsupportedProgram, match="put an Observe"):
         judge(Program(tuple(step for step in CHAIN if step.id != "first")), {})
+
+
+def test_the_watermark_that_makes_a_pane_late_is_that_of_all_keys() -> None:
+    """M-PANE-03: the window [13, 23) of key 1 holds the output watermark at 13, past the end of [3, 13) and not of [3, 18)."""
+    windowing = Windowing(Sessions(10), allowed_lateness=1000, output_time="latest")
+    of = Program(
+        (
+            Script("s", (wm(12), add((1, 13)), wm(22), add((6, 3)), add((6, 8)))),
+            WindowInto("w", "s", windowing),
+            ParDo("k", "w", "key_mod", 2),
+            GroupByKey("g", "k"),
+            Observe("o", "g"),
+        )
+    )
+    first, grown = (
+        Seen((0, [6]), 12, IntervalWindow(3, 13), pane(L, 0, 0)),
+        Seen((0, [6]), 17, IntervalWindow(3, 18), pane(O, 0, 0)),
+    )
+    other = Seen((1, [1]), 13, IntervalWindow(13, 23), pane(O, 0, 0))
+    assert judge(of, {"o": [first, grown, other]}).ok
+    assert judge(of, {"o": [first, evolve(grown, pane=pane(E, 0, -1)), other]}).rule == "M-PANE-03"
 
 
 # ----------------------------------------------------------------------------------------------------------------- sources
@@ -275,6 +297,7 @@ NEVER_SET = state(
     on_timer=(Emit("c", "timer"),),
     families=(Family("timers"), Family("others", "processing")),
 )
+IN_ORDER = state(add((1, 3)), add((2, 1)), on_element=ADD_AND_TELL)
 TWO = state(
     add((1, 3)),
     on_element=(Add("c"), SetTimer("t", 1), SetTimer("t", 2, "others")),
@@ -345,6 +368,8 @@ STATES: list[tuple[str, Program, list[Seen], str]] = [
         "M-TIMER-04",
     ),
     ("nothing of it", NEVER_SET, [], ""),
+    ("events in their order", IN_ORDER, [out("now", 1, at=3), out("now", 1, 2, at=1)], ""),
+    ("events out of order", IN_ORDER, [out("now", 2, at=1), out("now", 1, 2, at=3)], "M-TS-01"),
     (
         "a map",
         MAP,

@@ -92,7 +92,8 @@ CELLS: dict[str, StateCell] = {
     "set": state.set_(coders.VARINT),
     "map": state.map_(coders.VARINT, coders.VARINT),
     "multimap": state.multimap(coders.VARINT, coders.VARINT),
-    "ordered_list": state.ordered_list(coders.VARINT),
+    # The one shape of entries that all runners agree on (P-STATE-10).
+    "ordered_list": state.ordered_list(coders.length_prefix(coders.VARINT)),
 }
 
 
