@@ -166,7 +166,7 @@ class Habits:
     # ---- what clients see
 
     def tells_passing_states(self) -> bool:
-        """Whether STARTING and CANCELLING are published (P-JOB-06)."""
+        """Whether STARTING is published (P-JOB-06)."""
         return True
 
     def offers_committed(self) -> bool:

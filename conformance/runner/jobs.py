@@ -30,8 +30,8 @@ from conformance.wire.api import pipeline_pb2 as pb
 __all__ = ["TERMINAL", "Job", "JobService"]
 
 S = job_pb2.JobState
-#: States that a job only passes through.
-PASSING = {S.STARTING, S.CANCELLING}
+#: States that a job only passes through, and that nothing else tells of.
+PASSING = {S.STARTING}
 TERMINAL = {S.DONE, S.FAILED, S.CANCELLED, S.DRAINED, S.UPDATED}
 #: Messages below WARNING are kept up to this number, so that a chatty worker does not fill the runner's memory.
 KEPT_MESSAGES = 20_000

@@ -272,7 +272,7 @@ class NoProgress(Rules):
 
 
 class TerseStates(Rules):
-    """Jobs are RUNNING and CANCELLED at once (P-JOB-06)."""
+    """Jobs are RUNNING at once (P-JOB-06)."""
 
     def tells_passing_states(self) -> bool:
         return False

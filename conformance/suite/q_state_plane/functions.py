@@ -95,14 +95,27 @@ def _wait(pending: Pending) -> Answer:
     return Answer(response.WhichOneof("response") or "", response.get.data, response.get.continuation_token)
 
 
+def _whole(ctx: Context, step: Mapping[str, Any], answer: Answer) -> Answer:
+    """An answer with all further pages behind it, however small they are (P-STATE-06); a step with a token is about that page."""
+    while answer.kind == "get" and answer.token and "token" not in step:
+        page = _wait(_send(ctx, {**step, "token": answer.token}))
+        if page.kind != "get":
+            return page
+        answer = Answer("get", answer.data + page.data, page.token)
+    return answer
+
+
 @dofn("suite_raw_state")
 def raw_state(ctx: Context, observer: str, steps: list[Any]) -> None:
     """Takes the steps and reports (key, answers)."""
+    steps = from_json(steps)
     found: list[Answer | Pending] = []
-    for step in from_json(steps):
+    for step in steps:
         pending = _send(ctx, step)
-        found.append(_wait(pending) if step.get("wait", True) else pending)
-    answers = [each if isinstance(each, Answer) else _wait(each) for each in found]
+        found.append(_whole(ctx, step, _wait(pending)) if step.get("wait", True) else pending)
+    answers = [
+        each if isinstance(each, Answer) else _whole(ctx, step, _wait(each)) for step, each in zip(steps, found, strict=True)
+    ]
     ctx.observe(observer, (ctx.key, answers))
 
 
