@@ -1,7 +1,8 @@
 """Workers that break the protocol, and what every runner owes then: an end, a true result or none, and a server that goes on.
 
-What a runner makes of such a worker is its freedom: it may fail the job, try again elsewhere, or not mind. It may not hang, may not end
-DONE with less (or more) than the program's outcome, and may not let another job suffer.
+What a runner makes of such a worker is its freedom: it may fail the job, try again elsewhere, or not mind. It should not hang, must not
+end DONE with less (or more) than the program's outcome, and must not let another job suffer. Where no SDK may do such a thing the assertion
+is a SHOULD: the rule that is broken binds the SDK. A worker that is lost, or data that cannot be whole, is a MUST.
 """
 
 from __future__ import annotations
