@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,3 +97,38 @@ def test_counter_examples_are_kept_for_each_property(tmp_path: Path) -> None:
     other: list[list[int]] = []
     every(kept, NUMBERS, other.extend, "c")
     assert other == draw(NUMBERS, 50, seed_for(7, "c"))
+
+
+FAMILIES = [
+    "strategies.programs",
+    "script_strategies.script_programs",
+    "script_strategies.chain_script_programs",
+    "script_strategies.stateful_script_programs",
+    "script_strategies.side_script_programs",
+]
+DRAWN = """
+import json, sys
+from conformance.oracle import script_strategies, strategies
+from conformance.suite.generated.drawing import draw, seed_for
+for family in sys.argv[1:]:
+    for program in draw(eval(family)(), 6, seed_for(7, family)):
+        print(json.dumps(program.to_json()))
+"""
+
+
+def test_another_process_draws_the_same_programs() -> None:
+    """Nothing of a process enters what is drawn, neither its hashes nor what it drew before: one process or several, in any order."""
+
+    def drawn(hash_seed: str, families: list[str]) -> list[str]:
+        run = subprocess.run(
+            [sys.executable, "-c", DRAWN, *families],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return run.stdout.splitlines()
+
+    forth, back = drawn("1", FAMILIES), drawn("2", FAMILIES[::-1])
+    assert sorted(forth) == sorted(back)
+    assert len(set(forth)) > 20
