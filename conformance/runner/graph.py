@@ -5,7 +5,7 @@ Pure. Semantics of nodes are the engine's; which pipelines get this far is `vali
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from attrs import evolve
@@ -258,14 +258,15 @@ class _Planner:
             self._truncator(process) if process else None,
         )
         transforms = {step.id: self._executable(step) for step in unit.steps}
-        self._describe(node, transforms, {name: self.raw[name] for name in _ids(transforms.values())})
+        inside = self._inside(unit, sinks.values())
+        self._describe(node, transforms, {name: self.raw[name] for name in _ids(transforms.values())}, inside)
         if process is None or node.truncator is None:
             return node
         (left,) = node.truncator.sinks.values()
         drained = evolve(node, id=f"{node.id}/drained", input=left, truncator=None)
         main = next(name for name, each in process.transform.inputs.items() if each == process.main and name not in process.sides)
         transforms[process.id].inputs[main] = left
-        self._describe(drained, transforms, {name: self.raw[name] for name in _ids(transforms.values())})
+        self._describe(drained, transforms, {name: self.raw[name] for name in _ids(transforms.values())}, inside)
         return evolve(node, drained=drained)
 
     def _states(self, step: Step) -> list[StateCell]:
@@ -316,7 +317,18 @@ class _Planner:
         transform.spec.payload = payload.SerializeToString(deterministic=True)
         return transform
 
-    def _describe(self, node: StageNode, transforms: dict[str, Any], raw: Mapping[str, Any]) -> None:
+    def _inside(self, unit: Unit, sinks: Iterable[str]) -> set[str]:
+        """PCollections that nobody outside a stage sees, not even by the keys of state: their coders stay as submitted.
+
+        Java's harness looks into them: schemas of outputs are those of their coders.
+        """
+        made = {collection for step in unit.steps for collection in step.outputs.values()}
+        keyed = {step.main for step in unit.steps if step.pardo and (step.pardo.state_specs or step.pardo.timer_family_specs)}
+        return made - set(sinks) - keyed
+
+    def _describe(
+        self, node: StageNode, transforms: dict[str, Any], raw: Mapping[str, Any], inside: Set[str] = frozenset()
+    ) -> None:
         descriptor = fn_pb2.ProcessBundleDescriptor(id=node.id)
         for transform_id, transform in transforms.items():
             descriptor.transforms[transform_id].CopyFrom(transform)
@@ -324,7 +336,8 @@ class _Planner:
         for collection_id, proto in raw.items():
             copy = descriptor.pcollections[collection_id]
             copy.CopyFrom(proto)
-            copy.coder_id = self.elements[collection_id]
+            if collection_id not in inside:
+                copy.coder_id = self.elements[collection_id]
             used.add(copy.coder_id)
             strategy_id = proto.windowing_strategy_id
             if strategy_id not in descriptor.windowing_strategies:
