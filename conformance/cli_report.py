@@ -47,10 +47,10 @@ def tell_github(read: Results, comparison: Comparison | None) -> None:
 def report_command(files: tuple[Path, ...], output: Path) -> None:
     """Make one page from results files."""
     from conformance.report import page, results
-    from conformance.suite import ledger
+    from conformance.suite import coverage, ledger
 
     try:
-        rendered = page.render([results.read(file) for file in files], ledger.load())
+        rendered = page.render([results.read(file) for file in files], ledger.load(), known=coverage.knowledge())
     except results.ResultsError as error:
         raise CallError(str(error)) from None
     _write(output, rendered)

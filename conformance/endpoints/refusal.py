@@ -85,11 +85,13 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase(r"Unknown type of URN \S+ for PTransform[^\n]*", "Flink, job"),
     _phrase(r"Transform \S+ has unknown URN \S+", "Spark, job"),
     _phrase(r"requires all root nodes to be runner-implemented[^\n]*", "Flink and Spark, job"),
-    _phrase(r"[^\n]*\b(?:does not|doesn't|do not|don't|cannot|can't)(?: yet| currently)? support (?!it\b|this\b)[^\n]+", "any"),
-    _phrase(r"[^\n]*\S+ (?:not |not yet |not currently )(?:supported|implemented)\b[^\n]*", "any"),
+    _phrase(
+        r"(?m:^)[^\n]*\b(?:does not|doesn't|do not|don't|cannot|can't)(?: yet| currently)? support (?!it\b|this\b)[^\n]+", "any"
+    ),
+    _phrase(r"(?m:^)[^\n]*\S (?:not |not yet |not currently )(?:supported|implemented)\b[^\n]*", "any"),
     # Python's TypeError, Java's class file errors and io.UnsupportedOperation use the word for other things.
-    _phrase(r"[^\n]*\b(?:unsupported|unimplemented)\b(?! operand| class |$)[^\n]*", "any"),
-    _phrase(r"[^\n]*\S+ (?:currently |as yet )?(?:unsupported|unimplemented)$", "any"),
+    _phrase(r"(?m:^)[^\n]*\b(?:unsupported|unimplemented)\b(?! operand| class |$)[^\n]*", "any"),
+    _phrase(r"(?m:^)[^\n]*\S (?:currently |as yet )?(?:unsupported|unimplemented)$", "any"),
 )
 
 #: A refusal that shows one of these is a crash in disguise, unless one of the phrases says otherwise.
@@ -166,9 +168,15 @@ def _refused(refused: Refused, own_errors: Iterable[str], features: Iterable[str
     return Explanation(Ending.REFUSED, said)
 
 
+#: A line is searched for a refusal in so many characters at its start and at its end: some searches take the square of its length,
+#: and a function may fail with a reason of a mebibyte.
+_LINE_ENDS = 1000
+
+
 def _said(text: str) -> str:
-    """The lines of a text that are messages, without those of stack traces (indented in Python, Java and Go)."""
-    return "\n".join(line for line in text.splitlines() if line[:1] not in (" ", "\t"))
+    """The lines of a text that are messages, without those of stack traces (indented in Python, Java and Go), long ones cut."""
+    lines = (line for line in text.splitlines() if line[:1] not in (" ", "\t"))
+    return "\n".join(line if len(line) <= 2 * _LINE_ENDS else f"{line[:_LINE_ENDS]} … {line[-_LINE_ENDS:]}" for line in lines)
 
 
 def _without(text: str, own_errors: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ import markupsafe
 import msgspec
 
 from conformance.report import evidence as _evidence
+from conformance.report.knowledge import Knowledge
 from conformance.report.ledgers import AreaLike, LeafLike, LedgerLike
 from conformance.report.results import Result, Results
 from conformance.report.verdicts import MEANING, NOT_APPLICABLE, SEVERITY, Cell, Level, Verdict, cell_word
@@ -146,12 +147,16 @@ def matrix(runs: Sequence[Results], ledger: LedgerLike) -> Matrix:
     return Matrix(columns, tuple(sections), tuple(_coverage(section) for section in sections), strays)
 
 
-def render(results: Sequence[Results], ledger: LedgerLike, *, title: str = "", docs_url: str = "") -> str:
+def render(
+    results: Sequence[Results], ledger: LedgerLike, *, title: str = "", docs_url: str = "", known: Knowledge | None = None
+) -> str:
     """The HTML text.
 
-    `docs_url` is where docs/model.md and docs/protocol.md can be read (a URL or path that ends in a slash); rule ids then link there.
+    `known` adds the words of rules, the mutants that assertions kill, and what the suite covers. `docs_url` is where docs/model.md
+    and docs/protocol.md can be read (a URL or path that ends in a slash); rule ids then link there.
     """
     table = matrix(results, ledger)
+    known = known or Knowledge()
     style, script = _template("page.css"), _template("page.js")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_template("page.html.j2")).render(
@@ -165,7 +170,8 @@ def render(results: Sequence[Results], ledger: LedgerLike, *, title: str = "", d
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=markupsafe.Markup(embeddable(_data(results, table, docs_url))),
+        data=markupsafe.Markup(embeddable(_data(results, table, docs_url) | {"rules": known.rules, "kills": known.kills})),
+        known=known,
         percent=lambda part, whole: round(100 * part / whole, 2) if whole else 0,
     )
 

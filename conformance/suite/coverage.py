@@ -5,14 +5,17 @@ What is counted here is what the suite asks. That it ran, and what came of it, i
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from attrs import frozen
 
 from conformance.harness import invariants
-from conformance.suite import interface, ledger, rules
+from conformance.report.knowledge import Knowledge, RuleRow, Sum
+from conformance.suite import interface, ledger, mutants, rules
+from conformance.suite.mutants import kills
 
-__all__ = ["Counts", "Depth", "counts", "coverage_lines", "rule_lines"]
+__all__ = ["Counts", "Depth", "counts", "coverage_lines", "killed_by", "knowledge", "mutant_words", "rule_lines"]
 
 
 @frozen
@@ -137,3 +140,78 @@ def rule_lines() -> Iterator[str]:
     checked = sum(each.checked for each in mapped)
     yield f"{checked} of {len(mapped)} MUST rules are checked, {len(mapped) - checked - len(open_rules)} have a reason why not"
     yield f"open: {', '.join(open_rules) or 'none'}"
+
+
+#: Of a rule's text the page shows so much; the documents have the rest.
+RULE_CHARS = 420
+
+
+def knowledge() -> Knowledge:
+    """What the page shows beside results."""
+    found = counts()
+    must = [each for each in rules.mapping() if each.rule.must]
+    cited = {rule for assertion in ledger.load().assertions for rule in rules.cited_ids(assertion.rule)}
+    cited |= {each.rule.id for each in must}
+    texts = {
+        rule.id: f"{rule.level} {textwrap.shorten(rule.text, RULE_CHARS, placeholder=' …')}"
+        for rule in rules.rules().values()
+        if rule.id in cited
+    }
+    return Knowledge(
+        rules=texts,
+        kills={name: told for name in _killers() if (told := mutant_words(name))},
+        sums=_sums(found),
+        rule_map=[RuleRow(each.rule.id, (*each.assertions, *each.invariants), each.reason) for each in must],
+    )
+
+
+def _sums(found: Counts) -> list[Sum]:
+    planted = mutants.load()
+    killed = {mutant for names in kills.load().values() for mutant in names}
+    named = {mutant.killed_by for mutant in planted.values()}
+    note = f"{found.assertions} assertions, {found.invariants} always-on invariants"
+    return [
+        Sum(
+            "Tier-1 leaves with a MUST assertion",
+            found.total("asked1"),
+            found.total("tier1"),
+            found.total("reasoned1"),
+            note,
+            found.open_leaves,
+        ),
+        Sum("Tier-2 leaves with an assertion", found.total("asked2"), found.total("tier2")),
+        Sum("MUST rules that something checks", found.rules_checked, found.rules, found.rules_reasoned, open=found.open_rules),
+        Sum("URNs that a run reaches", found.urns.reached, found.urns.total, found.urns.explained, open=found.urns.missing),
+        Sum(
+            "Message fields that a run reaches",
+            found.fields.reached,
+            found.fields.total,
+            found.fields.explained,
+            open=found.fields.missing,
+        ),
+        Sum(
+            "Planted mutants killed by the assertion named for them",
+            len(killed & set(planted)),
+            len(planted),
+            note=f"{len(named)} assertions are named as killers" if killed else "the matrix has not been run for this version",
+            open=sorted(set(planted) - killed) if killed else (),
+        ),
+    ]
+
+
+def _killers() -> set[str]:
+    return set(kills.load()) | {mutant.killed_by for mutant in mutants.load().values()}
+
+
+def killed_by(assertion: str) -> tuple[str, ...]:
+    """The mutants that an assertion kills, as the last matrix has it; before there was one, those that name it as their killer."""
+    measured = kills.load()
+    if measured:
+        return measured.get(assertion, ())
+    return tuple(mutant.id for mutant in mutants.load().values() if mutant.killed_by == assertion)
+
+
+def mutant_words(assertion: str) -> list[str]:
+    """The mutants that an assertion kills, each as "ID: defect"."""
+    known = mutants.load()
+    return [f"{name}: {known[name].defect}" if name in known else name for name in killed_by(assertion)]

@@ -16,7 +16,7 @@ import msgspec
 from conformance import __version__
 from conformance.report import junit, page, results
 from conformance.report.verdicts import ExitCode, exit_code, run_facts, unexpected
-from conformance.suite import ledger
+from conformance.suite import coverage, ledger
 from conformance.suite.conductor import invariant_results, merge_invariants
 from conformance.suite.settings import Settings
 
@@ -101,7 +101,7 @@ class Recorder:
         self._writer.close()
         read = results.read(self.output / "results.jsonl")
         (self.output / "junit.xml").write_text(junit.render(read, ledger.load()), encoding="utf-8")
-        (self.output / "index.html").write_text(page.render([read], ledger.load()), encoding="utf-8")
+        (self.output / "index.html").write_text(page.render([read], ledger.load(), known=coverage.knowledge()), encoding="utf-8")
 
     @property
     def unexpected(self) -> int:

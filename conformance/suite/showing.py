@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from conformance.harness import invariants
 from conformance.pipeline import draw
-from conformance.suite import catalogue, ledger, mutants, rules
-from conformance.suite.mutants import kills
+from conformance.suite import catalogue, ledger, rules
+from conformance.suite.coverage import mutant_words
 from conformance.suite.sketch import first_pipeline
 
-__all__ = ["killed_by", "rule_lines", "show_lines"]
+__all__ = ["rule_lines", "show_lines"]
 
 #: Rules are shown up to so many characters; the documents have the rest.
 RULE_CHARS = 900
@@ -101,15 +101,5 @@ def rule_lines(ids: Iterable[str]) -> Iterator[str]:
 _INDENT = "    "
 
 
-def killed_by(assertion: str) -> tuple[str, ...]:
-    """The mutants that an assertion kills, as the last matrix has it; before there was one, those that name it as their killer."""
-    measured = kills.load()
-    if measured:
-        return measured.get(assertion, ())
-    return tuple(mutant.id for mutant in mutants.load().values() if mutant.killed_by == assertion)
-
-
 def _mutant_lines(assertion: str) -> Iterator[str]:
-    known = mutants.load()
-    for name in killed_by(assertion):
-        yield f"  kills mutant {name}: {known[name].defect if name in known else ''}".rstrip(": ")
+    return (f"  kills mutant {told}" for told in mutant_words(assertion))

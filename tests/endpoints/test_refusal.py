@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from conformance.endpoints.errors import (
@@ -135,3 +137,10 @@ def test_other_terminal_states_speak_for_themselves(state: str) -> None:
 def test_stack_traces_do_not_decline() -> None:
     assert not unsupported('Traceback:\n    raise NotImplementedError("x is not supported")\nValueError: boom')
     assert not unsupported("java.lang.IllegalStateException: boom\n\tat org.apache.Unsupported.not supported(Foo.java:1)")
+
+
+def test_a_reason_of_a_mebibyte_is_read_at_once() -> None:
+    started = time.process_time()
+    assert not unsupported("boom " * 200_000 + "\n" + "x" * 1_000_000)
+    assert unsupported("y" * 1_000_000 + " is not supported\n").endswith("is not supported")
+    assert time.process_time() - started < 2, "linear, where it would take hours otherwise"
