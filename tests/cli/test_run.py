@@ -18,6 +18,7 @@ import pytest
 from conformance.endpoints import open_endpoint
 from conformance.report import results
 from conformance.report.verdicts import Verdict
+from conformance.suite import interface
 from conformance.wire import rpc
 from conformance.wire.api import job_pb2
 from tests.cli.conftest import Cli
@@ -173,6 +174,14 @@ def test_the_command_in_the_evidence_asks_the_same_assertion_again(cli: Cli, tmp
         assert cli(*words[1:], "--output", "b").returncode == 0
         again = results.read(tmp_path / "b" / "results.jsonl").results
         assert [each.assertion for each in again if "/i-" not in each.assertion] == [result.assertion]
+
+
+def test_what_a_run_reaches_is_in_the_shipped_data(cli: Cli, tmp_path: Path) -> None:
+    for jobs in ("1", "2"):
+        assert cli("run", "--leaf", "CORE18", "-k", "groups", "--jobs", jobs, "--beam-reach", jobs).returncode == 0
+        found = set((tmp_path / jobs).read_text().split())
+        assert {"GetProcessBundleDescriptorRequest.process_bundle_descriptor_id", "beam:transform:group_by_key:v1"} <= found
+        assert found <= interface.reached()
 
 
 def test_smoke(cli: Cli) -> None:

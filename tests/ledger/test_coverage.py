@@ -125,6 +125,11 @@ class TestInterface:
         assert "InstructionRequest.process_bundle" in reach.found
         assert "ProcessBundleRequest.process_bundle_descriptor_id" in reach.found
 
+    def test_every_urn_and_field_is_reached_or_explained(self) -> None:
+        found = coverage.counts()
+        assert found.urns.missing == ()
+        assert found.fields.missing == ()
+
     def test_the_data_names_what_exists(self) -> None:
         inventory = {*interface.all_fields(), *interface.all_urns()}
         assert interface.reached() <= inventory

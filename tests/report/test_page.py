@@ -13,6 +13,7 @@ import synthetic
 from synthetic import one, run
 
 from conformance.report import page
+from conformance.report.knowledge import Knowledge, RuleRow, Sum
 from conformance.report.page import NOT_RUN, embeddable, matrix, render
 from conformance.report.results import Results, Runner
 from conformance.report.verdicts import MEANING, NOT_APPLICABLE, Level, Verdict
@@ -253,3 +254,24 @@ def test_a_page_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(data["blobs"]) < 10
     assert sum("left out of this page" in str(result["evidence"].get("notes")) for result in data["results"]) > 40
     assert all(result["evidence"]["command"] == "c" for result in data["results"])
+
+
+class TestKnowledge:
+    KNOWN = Knowledge(
+        rules={"M-X-01": "MUST <b>words</b>"},
+        kills={"CORE18/all-values": ["GBK-01: loses a value"]},
+        sums=[Sum("MUST rules", 3, 5, 1, "a note", ["M-X-02"])],
+        rule_map=[RuleRow("M-X-01", ["CORE18/all-values"]), RuleRow("M-X-02", reason="because"), RuleRow("M-X-03")],
+    )
+
+    def test_is_shown_and_escaped(self) -> None:
+        text = render([run(one())], LEDGER, known=self.KNOWN)
+        assert "What the suite covers" in text
+        assert "3 of 5" in text
+        assert "not checked: because" in text
+        assert "nothing yet" in text
+        assert "<b>words</b>" not in text
+        assert "GBK-01: loses a value" in text
+
+    def test_is_left_out_where_nothing_is_known(self) -> None:
+        assert "What the suite covers" not in render([run(one())], LEDGER)
