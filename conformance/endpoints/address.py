@@ -16,6 +16,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from conformance.endpoints.errors import AddressError
+from conformance.endpoints.faults import FAULTS
 
 __all__ = ["KINDS", "SYNTAX", "Address", "Kind", "parse"]
 
@@ -64,6 +65,7 @@ KINDS: dict[str, Kind] = {
         Kind("flink", "flink[:jar=PATH,mode=batch|streaming]", {"jar": _any, "mode": _mode}),
         Kind("spark", "spark[:jar=PATH,mode=batch|streaming]", {"jar": _any, "mode": _mode}),
         Kind("docker", "docker:IMAGE", {}, target="IMAGE"),
+        Kind("proxy", "proxy:FAULT@ADDRESS (a fault of the wire before any of these)", {}, target="FAULT@ADDRESS"),
     )
 }
 
@@ -141,6 +143,8 @@ def _grpc(text: str, target: str) -> Address:
 def _of_kind(kind: Kind, rest: str, has_colon: bool) -> Address:
     if kind.name == "grpc":
         return _grpc(f"grpc:{rest}", rest)
+    if kind.name == "proxy":
+        return _proxied(kind, rest)
     if kind.target:
         if not _IMAGE.fullmatch(rest):
             raise _error(f"{kind.name}:{rest} does not name an image." if rest else f"{kind.name!r} needs an image.", kind)
@@ -180,6 +184,16 @@ def _options(kind: Kind, rest: str) -> list[str]:
         else:
             parts.append(part)
     return parts
+
+
+def _proxied(kind: Kind, rest: str) -> Address:
+    fault, at, inner = rest.partition("@")
+    if not at:
+        raise _error(f"proxy:{rest} does not say which runner the proxy stands before.", kind)
+    if fault and fault not in FAULTS:
+        near = difflib.get_close_matches(fault, FAULTS, n=1, cutoff=0.5)
+        raise _error(f"The proxy knows no fault {fault!r}{f': did you mean {near[0]!r}?' if near else '.'}", kind)
+    return Address(kind.name, f"{fault}@{parse(inner)}")
 
 
 def _unknown_option(kind: Kind, name: str, part: str) -> str:

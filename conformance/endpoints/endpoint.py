@@ -17,8 +17,9 @@ from conformance.endpoints.errors import EndpointDied, NotManaged, PhaseTimeout,
 from conformance.endpoints.launchers import LAUNCHERS, Launch, Progress
 from conformance.endpoints.process import ManagedProcess
 from conformance.endpoints.profiles import PROFILES, Profile
+from conformance.endpoints.proxy import Proxy
 
-__all__ = ["Attached", "Endpoint", "Launched", "open_endpoint"]
+__all__ = ["Attached", "Endpoint", "Launched", "Proxied", "open_endpoint"]
 
 
 class Endpoint(abc.ABC):
@@ -172,7 +173,7 @@ class Launched(Endpoint):
             self._process.close()
 
     def _start(self) -> tuple[ManagedProcess, str]:
-        seconds = self.profile.ready_seconds * self._scale
+        seconds = self.profile.ready_seconds * max(1.0, self._scale)  # a scale below 1 is for verdicts, not for a start
         deadline = time.monotonic() + seconds
         program = self._launch.argv[0]
         try:
@@ -208,6 +209,44 @@ class Launched(Endpoint):
         )
 
 
+class Proxied(Endpoint):
+    """Another endpoint behind a proxy with one fault of the wire."""
+
+    def __init__(self, address: Address, inner: Endpoint, fault: str) -> None:
+        super().__init__(address, inner.profile)
+        self._inner = inner
+        self._proxy = Proxy(fault)
+        self.managed = inner.managed
+
+    @property
+    def mode(self) -> str | None:
+        return self._inner.mode
+
+    @property
+    def url(self) -> str:
+        return self._proxy.front(self._inner.url)
+
+    @property
+    def version(self) -> str | None:
+        return self._inner.version
+
+    def alive(self) -> bool:
+        return self._inner.alive()
+
+    def gone(self, seconds: float = 2.0) -> bool:
+        return self._inner.gone(seconds)
+
+    def restart(self) -> None:
+        self._inner.restart()
+
+    def log_tail(self, lines: int = 40) -> str:
+        return self._inner.log_tail(lines)
+
+    def close(self) -> None:
+        self._inner.close()
+        self._proxy.close()
+
+
 def open_endpoint(address: Address | str, *, progress: Progress = lambda message: None, timeout_scale: float = 1.0) -> Endpoint:
     """Start or attach to what `address` names, and return once its job service answers.
 
@@ -217,6 +256,9 @@ def open_endpoint(address: Address | str, *, progress: Progress = lambda message
     """
     if isinstance(address, str):
         address = parse(address)
+    if address.kind == "proxy":
+        fault, _, inner = address.target.partition("@")
+        return Proxied(address, open_endpoint(inner, progress=progress, timeout_scale=timeout_scale), fault)
     profile = PROFILES[address.kind]
     if address.kind == "grpc":
         return Attached(address, profile, timeout_scale)

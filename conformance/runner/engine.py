@@ -141,7 +141,7 @@ class Engine:
             return self._end(JobCancelled())
         if isinstance(event, BundleDone):
             self._owner.pop(event.bundle).commit(event)
-            return [Finalize(event.bundle)] * self.rules.finalizations(event.finalize, bool(event.residuals))
+            return [Finalize(event.bundle)] if self.rules.is_finalized(event.finalize, bool(event.residuals)) else []
         if isinstance(event, BundleFailed):
             if event.lost or not self.rules.retries(self._owner[event.bundle].attempts(event.bundle)):
                 return self._end(JobFailed(event.error))

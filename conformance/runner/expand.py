@@ -190,10 +190,10 @@ def liftable(transform: Any, components: Any) -> bool:
     )
 
 
-def expand(pipeline: Any, lifts: Callable[[bool], bool] = bool) -> Expansion:
+def expand(pipeline: Any, lifts: Callable[[bool], bool] = bool, wire_coders: type[WireCoders] = WireCoders) -> Expansion:
     """The executable steps of a valid pipeline; `lifts` as in `leaves`."""
     components = pipeline.components
-    expansion = Expansion([], dict(components.pcollections), components.windowing_strategies, WireCoders(components.coders))
+    expansion = Expansion([], dict(components.pcollections), components.windowing_strategies, wire_coders(components.coders))
     for leaf in leaves(components, list(pipeline.root_transform_ids), lifts):
         if leaf.transform.spec.urn == T.COMBINE_PER_KEY:
             _lift(leaf, expansion)

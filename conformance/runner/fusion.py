@@ -6,14 +6,14 @@ stage whose other members read that input too, unless it must be first and alone
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field
 
 from conformance.runner.expand import Step
 from conformance.wire import urns
 
-__all__ = ["Unit", "fuse", "topological", "upstream_environment"]
+__all__ = ["Unit", "alone", "fuse", "topological", "upstream_environment"]
 
 
 @define
@@ -97,7 +97,7 @@ def alone(step: Step) -> bool:
     )
 
 
-def follows(step: Step, producer: Unit) -> bool:
+def follows(step: Step, producer: Unit, alone: Callable[[Step], bool]) -> bool:
     """Whether a step may run in the stage that makes its main input."""
     if not alone(step):
         return True
@@ -106,8 +106,8 @@ def follows(step: Step, producer: Unit) -> bool:
     return step.urn == split and producer.steps[-1].urn == pair
 
 
-def fuse(steps: list[Step], *, fusing: bool = True) -> list[Unit]:
-    """Stages and native units, producers before consumers. `steps` must be in topological order."""
+def fuse(steps: list[Step], alone: Callable[[Step], bool] = alone, *, fusing: bool = True) -> list[Unit]:
+    """Stages and native units, producers before consumers. `steps` must be in topological order; `alone` as the function above."""
     units: dict[str, Unit] = {}
     owner: dict[str, Unit] = {}
     by_root: dict[tuple[str, str], list[Unit]] = {}
@@ -120,7 +120,7 @@ def fuse(steps: list[Step], *, fusing: bool = True) -> list[Unit]:
             and fusing
             and producer is not None
             and producer.environment == step.environment
-            and follows(step, producer)
+            and follows(step, producer, alone)
         ):
             unit = producer
         elif step.environment and fusing and not alone(step):

@@ -15,7 +15,7 @@ from conformance.runner.coders_rewrite import WireCoders
 from conformance.runner.cutting import Skip
 from conformance.runner.environments import nests_test_streams
 from conformance.runner.expand import DELEGATED, IDENTITIES, Expansion, Step, expand
-from conformance.runner.fusion import Unit, fuse, topological, upstream_environment
+from conformance.runner.fusion import Unit, alone, fuse, topological, upstream_environment
 from conformance.runner.habits import Habits
 from conformance.runner.plan import (
     Collection,
@@ -35,7 +35,7 @@ from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["plan"]
+__all__ = ["Planner", "plan"]
 
 T = urns.Transform
 STATE_KINDS = {urns.UserState.BAG: "bag", urns.UserState.MULTIMAP: "multimap", urns.UserState.ORDERED_LIST: "ordered_list"}
@@ -44,10 +44,13 @@ STATE_KINDS = {urns.UserState.BAG: "bag", urns.UserState.MULTIMAP: "multimap", u
 def plan(pipeline: Any, environments: Mapping[str, Any], url: str, habits: Habits | None = None) -> Plan:
     """The plan of a valid pipeline; `url` is where all planes are served, `environments` the resolved ones."""
     habits = habits or Habits()
-    return _Planner(expand(pipeline, habits.lifts), environments, url).build(habits.fuses())
+    expansion = expand(pipeline, habits.lifts, habits.part(WireCoders))
+    return habits.part(Planner)(expansion, environments, url).build(habits.fuses())
 
 
-class _Planner:
+class Planner:
+    """Makes the plan of one job."""
+
     def __init__(self, expansion: Expansion, environments: Mapping[str, Any], url: str) -> None:
         self.steps = topological(expansion.steps)
         self.raw = expansion.collections
@@ -70,7 +73,7 @@ class _Planner:
         self.steps = topological([each for step in self.steps for each in self._transcoded(step)])
         self.producer = {collection: step for step in self.steps for collection in step.outputs.values()}
         self._find_unbounded()
-        units = fuse(self.steps, fusing=fusing)
+        units = fuse(self.steps, self.alone, fusing=fusing)
         outside = self._read_outside(units)
         nodes: list[Node] = [self._node(unit, outside) for unit in units]
         used = {each: self.environments[each] for each in sorted(self.used)}
@@ -84,6 +87,10 @@ class _Planner:
             for collection in step.outputs.values():
                 if endless or self.raw[collection].is_bounded == pb.IsBounded.UNBOUNDED:
                     self.unbounded.add(collection)
+
+    def alone(self, step: Step) -> bool:
+        """Whether a step must be the one consumer of its stage's source."""
+        return alone(step)
 
     # ---- coders of PCollections
 

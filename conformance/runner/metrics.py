@@ -205,7 +205,11 @@ class MetricTable:
                 known = self._infos[key] = metrics_pb2.MonitoringInfo()
                 known.CopyFrom(info)
             else:
-                known.payload = merge_payloads(info.type, known.payload, info.payload)
+                known.payload = self.merged(info.type, known.payload, info.payload)
+
+    def merged(self, type_urn: str, one: bytes, other: bytes) -> bytes:
+        """Two payloads of one metric as one."""
+        return merge_payloads(type_urn, one, other)
 
     def infos(self) -> list[Any]:
         """One info for each urn and label set."""
@@ -213,7 +217,7 @@ class MetricTable:
 
     def with_others(self, others: Iterable[Iterable[Any]]) -> list[Any]:
         """What this table and further infos come to together."""
-        table = MetricTable()
+        table = type(self)()
         table.add(self.infos())
         for infos in others:
             table.add(infos)

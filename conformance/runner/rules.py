@@ -304,9 +304,9 @@ class Rules(Habits):
         """Who gets what comes into a PCollection: every consumer, all of it (M-XF-17)."""
         return consumers
 
-    def finalizations(self, asked: bool, residuals: bool) -> int:
-        """How often a committed bundle is finalized: once if it asked, whatever it left to do (P-CTL-22)."""
-        return 1 if asked else 0
+    def is_finalized(self, asked: bool, residuals: bool) -> bool:
+        """Whether a committed bundle is finalized: if it asked, whatever it left to do (P-CTL-22)."""
+        return asked
 
     def owed(self, residuals: Sequence[T]) -> Sequence[T]:
         """Which of the restrictions that a bundle gave up are run: each, once (M-SDF-04)."""

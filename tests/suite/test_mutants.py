@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.endpoints.faults import FAULTS
 from conformance.harness import invariants
 from conformance.report.results import Result
 from conformance.report.verdicts import Level, Verdict
@@ -30,7 +31,8 @@ def always_on() -> set[str]:
 
 
 def test_planted_as_listed() -> None:
-    assert set(MUTANTS) == set(load())
+    assert set(MUTANTS) | set(FAULTS) == set(load())
+    assert set(FAULTS) == {name for name, mutant in load().items() if mutant.on_the_wire}
 
 
 @pytest.mark.parametrize("mutant", load().values(), ids=list(load()))

@@ -22,6 +22,15 @@ def test_kept_by_stateless_transforms(case: Case) -> Scenario:
     same_multiset(seen, [(1, 1), (2, 2)], "values and timestamps", rule="M-LATE-06")
 
 
+@asserts("TRIG22/kept-where-windows-come-in", modes=STREAMING)
+def test_kept_where_windows_come_in(case: Case) -> Scenario:
+    """A shuffle stands between, so that elements come to the function in windows that are over already."""
+    script = case.played([wm(50), add((1, 1)), wm(60)])
+    script.window_into(TEN).reshuffle().par_do(Fn("identity"), PAIRS).observe("out")
+    run = yield
+    same([each.value[1] for each in run.seen("out")], [1], "values that came behind their window", rule="M-LATE-06")
+
+
 @asserts("TRIG22/alive-in-another-window", modes=STREAMING)
 def test_alive_in_another_window(case: Case) -> Scenario:
     script = case.played([wm(50), add((1, 1)), wm(60)])

@@ -1,8 +1,8 @@
-"""What triggers add up: the delays of one processing-time trigger, the elements of sessions that merge."""
+"""What triggers add up, the delays of one trigger and the elements of merged sessions; labels of panes that fire together."""
 
 from __future__ import annotations
 
-from conformance.oracle.program import AfterCount, Repeat, Sessions
+from conformance.oracle.program import AfterCount, AfterEndOfWindow, Repeat, Sessions
 from conformance.pipeline import triggers, windowing
 from conformance.suite.assertions import asserts
 from conformance.suite.case import Case, Scenario
@@ -20,6 +20,14 @@ ROWS = [
         fn=Sessions(10),
         show="window values",
         nonempty=True,
+    ),
+    # At the end of the window the second pane of one key fires beside the first of another.
+    Row(
+        "TRIG29/panes-of-one-step",
+        "a:1@1 a:2@1 a:3@2 b:4@2 wm10",
+        ["a #0 1 2", "a #1 3", "b #0 4"],
+        AfterEndOfWindow(AfterCount(2)),
+        show="key index values",
     ),
 ]
 globals().update(asked(ROWS))

@@ -46,6 +46,16 @@ class Mutant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     timeout_scale: float = 1.0
 
     @property
+    def on_the_wire(self) -> bool:
+        """Whether the proxy plants it, before whatever runner; all others are the reference runner's own."""
+        return self.id.startswith("PXY-")
+
+    @property
+    def address(self) -> str:
+        """The address of the runner with this fault."""
+        return f"proxy:{self.id}@reference" if self.on_the_wire else f"reference:mutant={self.id}"
+
+    @property
     def questions(self) -> tuple[str, ...]:
         """The assertions whose tests are run."""
         return self.asked or (self.killed_by,)

@@ -95,7 +95,15 @@ def test_second_fetch_equal(runner: RunnerUnderTest) -> None:
         job.is_held()
         first = descriptors(job.session)
         for descriptor_id, descriptor in first.items():
-            again = _fetch(job, descriptor_id)
+            try:
+                again = _fetch(job, descriptor_id)
+            except grpc.RpcError as error:
+                raise Wrong(
+                    f"descriptor {descriptor_id!r} is not given out again while its bundle runs: {error.code().name}",
+                    expected=str(descriptor),
+                    observed=error.details(),
+                    rule="P-CTL-07",
+                ) from None
             holds(
                 again == descriptor,
                 f"descriptor {descriptor_id!r}, fetched again while its bundle runs, has other contents",

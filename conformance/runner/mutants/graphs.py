@@ -1,0 +1,127 @@
+"""Faults of planning: what is fused, which coders cross the wire, how composites are opened."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import evolve
+
+from conformance.runner import cutting
+from conformance.runner.coders_rewrite import WireCoders
+from conformance.runner.cutting import KNOWN_CODERS, CutError, Skip
+from conformance.runner.engine_events import BundleDone
+from conformance.runner.engine_groups import GroupRun
+from conformance.runner.engine_stages import StageRun
+from conformance.runner.expand import Step
+from conformance.runner.graph import Planner
+from conformance.runner.mutants.registry import mutant
+from conformance.runner.rules import MIN
+from conformance.wire import urns
+from conformance.wire.api import pipeline_pb2 as pb
+from conformance.wire.values import Pane
+
+C, T = urns.Coder, urns.Transform
+
+
+@mutant("CMB-01")
+class AccumulatorsLoseWindows(StageRun):
+    """What a lifted combine combined first is all in the window of the first accumulator."""
+
+    def commit(self, done: BundleDone) -> None:
+        if any(name.endswith("/precombine") for name in self.node.transforms):
+            outputs = {}
+            for collection, chunks in done.outputs.items():
+                cut = self.context.plan.collections[collection].cut
+                elements = [each for chunk in chunks for each in cut.elements(chunk)]
+                first = list(elements[0].windows) if elements else []
+                changed = [cutting.windowed_value(each.timestamp, first, each.pane, each.value) for each in elements]
+                outputs[collection] = [b"".join(changed)] if changed else []
+            done = evolve(done, outputs=outputs)
+        super().commit(done)
+
+
+@mutant("WIN-15")
+class WindowIntoResetsTimestamps(StageRun):
+    """What leaves a stage in other windows than it came in is stamped anew."""
+
+    def commit(self, done: BundleDone) -> None:
+        outputs = {}
+        for collection, chunks in done.outputs.items():
+            sink = self.context.plan.collections[collection]
+            outputs[collection] = chunks
+            if sink.strategy.id != self._collection.strategy.id:
+                elements = [each for chunk in chunks for each in sink.cut.elements(chunk)]
+                changed = [cutting.windowed_value(MIN, list(each.windows), each.pane, each.value) for each in elements]
+                outputs[collection] = [b"".join(changed)] if changed else []
+        super().commit(evolve(done, outputs=outputs))
+
+
+@mutant("WIN-16")
+class OldWindowsAgain(Planner):
+    """A WindowInto of what has windows already assigns those again."""
+
+    def _executable(self, step: Step) -> Any:
+        transform = super()._executable(step)
+        if step.urn == T.ASSIGN_WINDOWS:
+            old = self._strategy(step.main).proto.window_fn
+            if old.urn not in ("", urns.WindowFn.GLOBAL):
+                transform.spec.payload = pb.WindowIntoPayload(window_fn=old).SerializeToString()
+        return transform
+
+
+class _Reader(WireCoders):
+    """Steps over values of some coders in another way than their layout asks for; everything goes by single steps then."""
+
+    #: Coder → how its values are stepped over, given how to step over its components.
+    ways: ClassVar[dict[str, Any]] = {}
+
+    def skip(self, wire_id: str) -> Skip:
+        coder = self.coders[wire_id]
+        urn = coder.spec.urn
+        if urn == C.LENGTH_PREFIX:
+            return super().skip(wire_id)
+        build = self.ways.get(urn) or (KNOWN_CODERS[urn][1] if urn in KNOWN_CODERS else None)
+        if build is None:
+            return self.unknown(wire_id)
+        skip: Skip = build([self.skip(component) for component in coder.component_coder_ids])
+        return skip
+
+    def unknown(self, wire_id: str) -> Skip:
+        raise KeyError(wire_id)
+
+    def cut(self, element: str, window: str) -> Any:
+        return evolve(super().cut(element, window), pairs=None)
+
+
+def _prefixed(_: Any) -> Skip:
+    def skip(data: bytes, pos: int) -> int:
+        length, pos = cutting.read_varint(data, pos)
+        return pos + length
+
+    return skip
+
+
+def _known_length(parts: Any) -> Skip:
+    (part,) = parts
+
+    def skip(data: bytes, pos: int) -> int:
+        if data[pos] >= 0x80:
+            raise CutError("an iterable of unknown length")
+        return cutting.iterable_end(data, pos, part)
+
+    return skip
+
+
+@mutant("COD-06")
+class LastComponentHasNoLength(_Reader):
+    """The last component of a pair is taken to reach to the end of what is there."""
+
+    ways: ClassVar = {C.KV: lambda parts: lambda data, pos: len(data)}
+
+
+@mutant("COD-07")
+class PanesInOneByte(GroupRun):
+    """Panes are written in the one-byte form, without indices."""
+
+    def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
+        super()._emit(key, window, timestamp, Pane(pane.is_first, pane.is_last, pane.timing, 0, 0), values)
