@@ -49,6 +49,8 @@ class Firing:
     final: bool = False
     #: ON_TIME only if other keys and windows hold the output watermark back, else LATE (M-PANE-03)
     unless_held: bool = False
+    #: the timestamps of the elements that are new in it
+    new_timestamps: tuple[int, ...] = ()
 
 
 @frozen
@@ -78,8 +80,9 @@ class _Held:
     state: State
     contents: list[Any] = attrs.field(factory=list)
     element_timestamps: list[int] = attrs.field(factory=list)
-    #: elements since the last firing
+    #: elements since the last firing, and their timestamps
     new: int = 0
+    new_timestamps: list[int] = attrs.field(factory=list)
     #: timestamps that count for the output (M-HOLD-02)
     stamps: list[int] = attrs.field(factory=list)
     #: an element came that could not be held at its own time, so the expiry is (M-HOLD-06)
@@ -90,13 +93,18 @@ class _Held:
 
     def copy(self) -> _Held:
         return attrs.evolve(
-            self, contents=list(self.contents), element_timestamps=list(self.element_timestamps), stamps=list(self.stamps)
+            self,
+            contents=list(self.contents),
+            element_timestamps=list(self.element_timestamps),
+            new_timestamps=list(self.new_timestamps),
+            stamps=list(self.stamps),
         )
 
     def snapshot(self) -> tuple[Any, ...]:
         contents = tuple(sorted(zip(map(repr, self.contents), self.element_timestamps, strict=True)))
         stamps = tuple(sorted(self.stamps))
-        return (self.state, contents, self.new, stamps, self.held_to_expiry, self.last_pane, self.fired_non_early, self.closed)
+        new = tuple(sorted(self.new_timestamps))
+        return (self.state, contents, new, stamps, self.held_to_expiry, self.last_pane, self.fired_non_early, self.closed)
 
 
 @define
@@ -147,6 +155,7 @@ class Grouping:
             held.contents.append(arrival.value)
             held.element_timestamps.append(arrival.timestamp)
             held.new += 1
+            held.new_timestamps.append(arrival.timestamp)
             self._hold(held, arrival.timestamp, place[1])
             touched[place] = None
             added[place] = added.get(place, 0) + 1
@@ -208,8 +217,10 @@ class Grouping:
             stamp = self._output_timestamp(held, window)
             unless_held = timing is Timing.ON_TIME and self._passed(window)
             stamps = tuple(held.element_timestamps)
-            firing = Firing(key, tuple(held.contents), stamp, window, pane, stamps, final, unless_held)
+            new = tuple(held.new_timestamps)
+            firing = Firing(key, tuple(held.contents), stamp, window, pane, stamps, final, unless_held, new)
         held.new = 0
+        held.new_timestamps = []
         held.stamps = []
         held.held_to_expiry = False
         if self.windowing.accumulation == "discarding" or last:
@@ -297,6 +308,7 @@ class Grouping:
         united.contents = [value for source in held for value in source.contents]
         united.element_timestamps = [stamp for source in held for stamp in source.element_timestamps]
         united.new = sum(source.new for source in held)
+        united.new_timestamps = [stamp for source in held for stamp in source.new_timestamps]
         stamps = [stamp for source in held for stamp in source.stamps]
         at_end = self.windowing.output_time == "end_of_window"
         united.stamps = [max_timestamp(whole) for _ in stamps] if at_end else stamps

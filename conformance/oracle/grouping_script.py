@@ -67,6 +67,8 @@ class Place:
     key: Any
     flow: Flow
     seen: tuple[Item, ...]
+    #: no other key or window holds the output watermark
+    alone: bool = True
 
     @property
     def name(self) -> str:
@@ -113,6 +115,7 @@ def judge_grouping_flow(
                 attrs.evolve(beat, items=tuple(item for item in beat.items if _place(item, merging) == place)) for beat in flow
             ),
             tuple(item for item in got if _place(item, merging) == place),
+            alone=len(places) == 1,
         )
         some = _histories(own, timed=timed)
         if some:
@@ -286,7 +289,7 @@ def _fits(place: Place, firing: Firing, wanted: Mapping[tuple[Window, int], Item
         item is not None
         and item.value[1] == combine_values(place.step, firing.values)
         and _timing(place, firing, pane_of(item).timing)
-        and item.timestamps <= _stamps(place.windowing, firing)
+        and item.timestamps <= _stamps(place, firing)
     )
 
 
@@ -298,13 +301,22 @@ def _timing(place: Place, firing: Firing, timing: Timing) -> bool:
     return timing is firing.pane.timing or (either and {timing, firing.pane.timing} == {Timing.ON_TIME, Timing.LATE})
 
 
-def _stamps(windowing: Windowing, firing: Firing) -> frozenset[int]:
-    """The timestamp by the elements that could be held and are new; or by all there are (A-18), the same if all came on time."""
-    if windowing.output_time == "end_of_window" or not firing.element_timestamps:
+def _stamps(place: Place, firing: Firing) -> frozenset[int]:
+    """The timestamp by the elements that could be held and are new; or by all there are (A-18), the same if all came on time.
+
+    What could be held depends on the output watermark, which other keys and windows may hold back: then later elements count as well
+    (M-HOLD-02)."""
+    output_time = place.windowing.output_time
+    if output_time == "end_of_window" or not firing.element_timestamps:
         return end_timestamps(firing.window)
-    pick = min if windowing.output_time == "earliest" else max
-    at_end = end_timestamps(firing.window) if firing.timestamp == max_timestamp(firing.window) else frozenset[int]()
-    return at_end | {firing.timestamp, pick(firing.element_timestamps)}
+    pick = min if output_time == "earliest" else max
+    stamps = {firing.timestamp, pick(firing.element_timestamps)}
+    if firing.timestamp == max_timestamp(firing.window):
+        stamps |= end_timestamps(firing.window)
+    if not place.alone and firing.new_timestamps:
+        more = firing.new_timestamps if output_time == "earliest" else (max(firing.new_timestamps),)
+        stamps |= {stamp for stamp in more if stamp <= firing.timestamp}
+    return frozenset(stamps)
 
 
 # --------------------------------------------------------------------------------------------------------------- naming faults
@@ -351,7 +363,7 @@ def _difference(place: Place, run: Run) -> tuple[str, str] | None:
         item, pane = got[at], pane_of(got[at])
         if not _timing(place, firing, pane.timing):
             return "M-PANE-03", f"pane {at[1]} of {show_window(at[0])} is {pane.timing.name}, not {firing.pane.timing.name}"
-        if not item.timestamps <= _stamps(place.windowing, firing):
+        if not item.timestamps <= _stamps(place, firing):
             return "M-HOLD-01", f"pane {at[1]} of {show_window(at[0])} is stamped otherwise than in any run"
         if pane.is_last and any(w == at[0] and index > at[1] for w, index in wanted):
             return "M-PANE-05", f"pane {at[1]} of {show_window(at[0])} is marked last, and another follows it"

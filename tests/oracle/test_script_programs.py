@@ -35,6 +35,7 @@ from conformance.oracle.program import (
     Sessions,
     SetTimer,
     SideInput,
+    Sliding,
     Splittable,
     Stateful,
     Step,
@@ -146,6 +147,36 @@ def test_the_watermark_that_makes_a_pane_late_is_that_of_all_keys() -> None:
     other = Seen((1, [1]), 13, IntervalWindow(13, 23), pane(O, 0, 0))
     assert judge(of, {"o": [first, grown, other]}).ok
     assert judge(of, {"o": [first, evolve(grown, pane=pane(E, 0, -1)), other]}).rule == "M-PANE-03"
+
+
+def test_what_can_be_held_depends_on_the_watermark_of_all_keys_and_windows() -> None:
+    """M-HOLD-02: 5@14 waits for a second element in [5, 15), and holds the output watermark at 14 past the end of that window; so
+    1@14, late at 16, could be held in [10, 20). Were [10, 20) the only window it could not."""
+    windowing = Windowing(Sliding(10, 5), Repeat(AfterCount(2)), allowed_lateness=5, on_time="if_nonempty", output_time="latest")
+
+    def of(windowing: Windowing) -> Program:
+        return Program(
+            (
+                Script("s", (add((5, 14)), wm(16), add((3, 19)), add((1, 14)))),
+                WindowInto("w", "s", windowing),
+                ParDo("k", "w", "key_constant", 0),
+                GroupByKey("g", "k"),
+                Observe("o", "g"),
+            )
+        )
+
+    early, rest = Seen((0, [5, 3]), 19, W1, pane(E, 0, -1)), Seen((0, [1]), 14, W1, pane(O, 1, 0, last=True))
+    others = [
+        Seen((0, [5, 1]), 14, IntervalWindow(5, 15), pane(O, 0, 0)),
+        Seen((0, [3]), 19, IntervalWindow(15, 25), pane(O, 0, 0, last=True)),
+    ]
+    assert judge(of(windowing), {"o": [early, rest, *others]}).ok
+    assert judge(of(windowing), {"o": [early, evolve(rest, timestamp=19), *others]}).ok
+    assert judge(of(windowing), {"o": [early, evolve(rest, timestamp=16), *others]}).rule == "M-HOLD-01"
+    alone = of(evolve(windowing, fn=Fixed(10), accumulation="accumulating"))
+    whole = evolve(rest, value=(0, [5, 3, 1]))
+    assert judge(alone, {"o": [early, evolve(whole, timestamp=19)]}).ok
+    assert judge(alone, {"o": [early, whole]}).rule == "M-HOLD-01"
 
 
 # ----------------------------------------------------------------------------------------------------------------- sources
