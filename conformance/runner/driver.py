@@ -183,9 +183,11 @@ class Driver:
         elif isinstance(command, JobCancelled):
             self._job.move(S.CANCELLED)
         self._measures.forget()
-        await self._crew.stop(GRACE)
+        stopping = asyncio.ensure_future(self._crew.stop(GRACE))
+        await asyncio.sleep(0)  # StopWorker goes out first, for a pool that goes away at DONE; its answer changes nothing
         if self._completed:
             self._job.move(last)
+        await stopping
         await self._crew.release(GRACE)
         self._forget()
         self._stopped.set()
