@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from conformance.endpoints import Endpoint, PackSize, open_endpoint, parse
+from conformance.endpoints import Endpoint, PackSize, open_endpoint
 from conformance.harness import invariants
 from conformance.pipeline import draw
 from conformance.report.verdicts import Verdict
@@ -155,9 +155,9 @@ class Conductor:
 
     def invariants(self) -> list[dict[str, Any]]:
         """What the always-on invariants saw in this process, one entry a rule, JSON-able."""
-        violations: dict[str, list[dict[str, Any]]] = {}
+        violations: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for breach in self.runner.breaches:
-            violations.setdefault(breach.finding.invariant, []).append(
+            violations.setdefault((breach.mode, breach.finding.invariant), []).append(
                 {
                     "statement": breach.finding.statement,
                     "level": breach.finding.level,
@@ -168,8 +168,13 @@ class Conductor:
                 }
             )
         return [
-            {"invariant": name, "checked": self.runner.checked.get(name, 0), "violations": violations.get(name, [])}
-            for name in sorted({*self.runner.checked, *violations})
+            {
+                "invariant": name,
+                "mode": mode,
+                "checked": self.runner.checked.get((mode, name), 0),
+                "violations": violations.get((mode, name), []),
+            }
+            for mode, name in sorted({*self.runner.checked, *violations})
         ]
 
 
@@ -204,10 +209,11 @@ def observations_of(run: Run) -> dict[str, list[str]]:
 
 def merge_invariants(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """One entry a rule from several processes' entries: counts added, violations joined (the first ten are kept)."""
-    merged: dict[str, dict[str, Any]] = {}
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in (entry for part in parts for entry in part):
         into = merged.setdefault(
-            entry["invariant"], {"invariant": entry["invariant"], "checked": 0, "violations": [], "count": 0}
+            (entry["invariant"], entry["mode"]),
+            {"invariant": entry["invariant"], "mode": entry["mode"], "checked": 0, "violations": [], "count": 0},
         )
         into["checked"] += entry["checked"]
         into["count"] += len(entry["violations"])
@@ -221,6 +227,7 @@ def invariant_results(merged: Sequence[dict[str, Any]], settings: Settings) -> l
     return [
         _invariant_line(entry, rule, leaf, settings)
         for entry in merged
+        if entry["checked"] or entry["count"]  # what was never exercised has not passed
         for rule in [invariants.CATALOGUE[entry["invariant"]]]
         for leaf in rule.leaves
     ]
@@ -247,7 +254,7 @@ def _invariant_line(entry: dict[str, Any], rule: invariants.Rule, leaf_id: str, 
         "leaf": leaf.id,
         "tier": leaf.tier,
         "level": first["level"] if first is not None else rule.finding_level,
-        "mode": parse(settings.runner).option("mode") or settings.modes[0],
+        "mode": entry["mode"],
         "sdk": settings.sdk,
         "verdict": verdict.value,
         "phase": "",

@@ -56,6 +56,8 @@ class Breach:
     finding: Finding
     job: str
     around: list[dict[str, Any]]
+    #: The mode in which results tell of the job.
+    mode: str = "batch"
 
 
 def events_around(transcript: Transcript, seq: int) -> list[dict[str, Any]]:
@@ -72,7 +74,8 @@ class RunnerUnderTest:
         self.pack_size = pack_size
         #: Violations of always-on invariants, over all jobs, and how often each rule had something to look at.
         self.breaches: list[Breach] = []
-        self.checked: Counter[str] = Counter()
+        #: The latter by mode and rule: what streaming jobs showed says nothing about batch.
+        self.checked: Counter[tuple[str, str]] = Counter()
         self._breached: Counter[str] = Counter()
         self.jobs = 0
         #: The mode of the assertion at hand, for runners whose options differ by it.
@@ -334,7 +337,7 @@ class RunnerUnderTest:
         if violations(pipeline):  # negative tests: what a runner makes of an invalid pipeline breaks no rule
             return
         findings, checked = invariants.judge(session.transcript, pipeline)
-        self.checked.update(checked)
+        self.checked.update({(self.endpoint.mode or self.mode, rule): looks for rule, looks in checked.items()})
         for finding in findings:
             if finding.side == "H" and session.script:  # a fault that the scenario injected
                 continue
@@ -343,7 +346,7 @@ class RunnerUnderTest:
             self._breached[finding.invariant] += 1
             kept = self._breached[finding.invariant] <= KEPT_BREACHES
             around = events_around(session.transcript, finding.seq) if kept else []
-            self.breaches.append(Breach(finding, label, around))
+            self.breaches.append(Breach(finding, label, around, self.endpoint.mode or self.mode))
 
     def _ensure_alive(self) -> None:
         if self.endpoint.alive():

@@ -35,7 +35,12 @@ def reference() -> Iterator[Endpoint]:
 def suite(tmp_path: Path, reference: Endpoint) -> Suite:
     """Run scenarios, given as Python text, against the reference runner; the answer is assertion id → result."""
 
-    def run(text: str, *words: str, check: Callable[[subprocess.CompletedProcess[str]], Any] = lambda done: None) -> Any:
+    def run(
+        text: str,
+        *words: str,
+        check: Callable[[subprocess.CompletedProcess[str]], Any] = lambda done: None,
+        keep: list[results.Result] | None = None,
+    ) -> Any:
         (tmp_path / "test_scenarios.py").write_text(HEAD + text)
         output = tmp_path / "report"
         done = subprocess.run(
@@ -49,6 +54,9 @@ def suite(tmp_path: Path, reference: Endpoint) -> Suite:
         assert "INTERNALERROR" not in done.stdout + done.stderr, done.stdout + done.stderr
         check(done)
         assert (output / "results.jsonl").exists(), done.stdout + done.stderr
-        return {result.assertion: result for result in results.read(output / "results.jsonl").results}
+        found = results.read(output / "results.jsonl").results
+        if keep is not None:
+            keep.extend(found)
+        return {result.assertion: result for result in found}
 
     return run

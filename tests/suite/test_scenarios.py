@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from conformance.report import results
 from conformance.report.verdicts import Verdict
 from tests.suite.conftest import Suite
 
@@ -123,3 +124,26 @@ def test_xdist_gives_the_same_results(suite: Suite) -> None:
         "CORE05/each-tag-its-own-elements": Verdict.ERROR,
     }
     assert any("/i-data-01" in assertion for assertion in found), "workers' invariants reach the results"
+
+
+STREAMED = """
+@asserts("TRIG01/generated-scripts", modes=("streaming",))
+def test_streamed(case):
+    case.program.create([1]).observe("out")
+    run = yield
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "two"])
+def test_invariants_count_in_the_mode_whose_jobs_they_looked_at(suite: Suite, words: tuple[str, ...]) -> None:
+    """A rule that only batch jobs exercised has no result in streaming, and one that nothing exercised has none at all."""
+    read: list[results.Result] = []
+    suite(GOOD + STREAMED, "--no-pack", *words, keep=read)
+    modes: dict[str, set[str]] = {}
+    for result in read:
+        if "/i-" in result.assertion:
+            modes.setdefault(result.assertion.partition("/")[2], set()).add(result.mode)
+            assert result.evidence["checked"] > 0
+    assert modes["i-data-01"] == {"batch", "streaming"}
+    assert modes["i-gbk-02"] == {"batch"}, "only the batch job groups"
+    assert "i-ctl-14" not in modes, "nobody embeds elements"
