@@ -38,6 +38,8 @@ _JVM = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
 )
+#: What comes last on the class path.
+_LAST = "beam-sdks-java-harness"
 #: How many files Maven fetches between two words of progress.
 _STEP = 50
 
@@ -97,7 +99,7 @@ def command(server: JobServer, jar: str | None, progress: Progress = lambda mess
     words = [java, *_JVM, f"-Djava.io.tmpdir={SCRATCH}"]
     words += [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in server.opens]
     words += [f"-D{each.format(files=files)}" for each in server.properties]
-    words += ["-jar", jar] if jar is not None else ["-cp", f"{jars(server, progress)}/*", server.main]
+    words += ["-jar", jar] if jar is not None else ["-cp", _class_path(jars(server, progress)), server.main]
     words += [*server.arguments, "--artifacts-dir", f"{SCRATCH}/artifacts"]
     return (*words, "--job-port", "0", "--artifact-port", "0", "--expansion-port", "-1")
 
@@ -133,6 +135,13 @@ def jars(server: JobServer, progress: Progress = lambda message: None) -> Path:
                 raise
     progress(f"resolved {sum(1 for _ in target.iterdir())} jars into {target}")
     return target
+
+
+def _class_path(directory: Path) -> str:
+    """The jars in an order of our own: Beam's harness is of an older version and brings copies of the runners' core classes, which
+    must not come first (Flink in streaming mode then ends with NoSuchMethodError)."""
+    found = sorted(directory.iterdir(), key=lambda path: (path.name.startswith(_LAST), path.name))
+    return os.pathsep.join(map(str, found))
 
 
 def _project(server: JobServer) -> str:

@@ -16,7 +16,7 @@ FLINK, SPARK = java.SERVERS["flink"], java.SERVERS["spark"]
 _MAVEN = """#!/bin/sh
 for word; do case $word in -DoutputDirectory=*) target=${word#*=};; -f) ;; *.xml) cp "$word" "$ASKED";; esac; done
 for n in $(seq 120); do echo "[INFO] Downloaded from central: a-$n.jar (1 kB at 1 kB/s)"; done
-mkdir -p "$target" && echo jar > "$target/a.jar"
+mkdir -p "$target" && touch "$target/a.jar" "$target/beam-sdks-java-harness-1.jar" "$target/z.jar"
 """
 
 
@@ -42,11 +42,11 @@ def test_resolved_once_with_progress(machine: Path, server: java.JobServer) -> N
     told: list[str] = []
     words = java.command(server, None, told.append)
     directory = java.cached_jars(server)
-    assert [path.name for path in directory.iterdir()] == ["a.jar"]
+    assert {path.name for path in directory.iterdir()} == {"a.jar", "beam-sdks-java-harness-1.jar", "z.jar"}
     assert directory.is_relative_to(machine / "cache")
     assert [path.name for path in directory.parent.iterdir()] == [directory.name]
     assert "Maven has fetched 100 files" in told
-    assert words[words.index("-cp") + 1] == f"{directory}/*"
+    assert words[words.index("-cp") + 1] == f"{directory}/a.jar:{directory}/z.jar:{directory}/beam-sdks-java-harness-1.jar"
     assert words[words.index("--job-port") + 1] == "0"
     asked = ElementTree.parse(machine / "asked.xml").getroot()
     artifacts = {each.text for each in asked.iter("{http://maven.apache.org/POM/4.0.0}artifactId")}
