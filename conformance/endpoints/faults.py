@@ -59,6 +59,10 @@ def _damaged(message: Any) -> list[Any]:
     return [message]
 
 
+def _has_data(message: Any) -> bool:
+    return any(entry.data for entry in message.data) and not any(entry.is_last for entry in message.data)
+
+
 def _is(request: str) -> Callable[[Any], bool]:
     return lambda message: message.WhichOneof("request") == request
 
@@ -95,6 +99,7 @@ FAULTS: dict[str, Fault] = {
     "PXY-03": Fault(DATA, TO_SUITE, E, _without_data),
     "PXY-04": Fault(DATA, TO_SUITE, E, _entries_twice),
     "PXY-05": Fault(DATA, TO_SUITE, E, _damaged),
+    "PXY-06": Fault(DATA, TO_SUITE, E, lambda message: [message], swaps=_has_data),
     "PXY-07": Fault(CONTROL, TO_SUITE, I, _dropped(_is("finalize_bundle"))),
     "PXY-08": Fault(CONTROL, TO_SUITE, I, _repeated(_is("finalize_bundle"))),
     "PXY-09": Fault(CONTROL, TO_SUITE, I, _repeated(_is("process_bundle"))),

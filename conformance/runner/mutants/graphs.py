@@ -8,11 +8,13 @@ from attrs import evolve
 
 from conformance.runner import cutting
 from conformance.runner.coders_rewrite import WireCoders
-from conformance.runner.cutting import KNOWN_CODERS, CutError, Skip
+from conformance.runner.cutting import KNOWN_CODERS, Skip
 from conformance.runner.engine_events import BundleDone
 from conformance.runner.engine_groups import GroupRun
+from conformance.runner.engine_nodes import EngineError
 from conformance.runner.engine_stages import StageRun
 from conformance.runner.expand import Step
+from conformance.runner.fusion import alone
 from conformance.runner.graph import Planner
 from conformance.runner.mutants.registry import mutant
 from conformance.runner.rules import MIN
@@ -21,6 +23,37 @@ from conformance.wire.api import pipeline_pb2 as pb
 from conformance.wire.values import Pane
 
 C, T = urns.Coder, urns.Transform
+
+
+@mutant("SI-12")
+class SideInputsAreFused(Planner):
+    def alone(self, step: Step) -> bool:
+        return alone(evolve(step, sides={}))
+
+
+@mutant("SI-15")
+class FlattenNotTranscoded(Planner):
+    def _transcoded(self, step: Step) -> list[Step]:
+        return [step] if step.urn == T.FLATTEN else super()._transcoded(step)
+
+
+@mutant("CMB-04")
+class AccumulatorsInOutputCoder(Planner):
+    def build(self, fusing: bool) -> Any:
+        for name in [name for name in self.raw if name.endswith("/accumulators")]:
+            step = next(each for each in self.steps if each.id == name.removesuffix("/accumulators") + "/extract")
+            (result,) = step.outputs.values()
+            self.raw[name].coder_id = self.raw[result].coder_id
+        return super().build(fusing)
+
+
+@mutant("CMB-03")
+class ExtractedInParts(GroupRun):
+    """A lifted combine merges each accumulator by itself."""
+
+    def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
+        for some in [[value] for value in values] if self.id.endswith("/group") else [values]:
+            super()._emit(key, window, timestamp, pane, some)
 
 
 @mutant("CMB-01")
@@ -69,6 +102,34 @@ class OldWindowsAgain(Planner):
         return transform
 
 
+@mutant("WIN-06")
+class NoOutputIsFatal(StageRun):
+    def commit(self, done: BundleDone) -> None:
+        if done.outputs and not any(chunks for chunks in done.outputs.values()):
+            raise EngineError(f"{self.id} put out nothing")
+        super().commit(done)
+
+
+@mutant("COD-10")
+class ConstantsOfAnotherStage(StageRun):
+    """What a stage puts out is stamped as the first element that it got."""
+
+    def commit(self, done: BundleDone) -> None:
+        bundle = self.running.get(done.bundle)
+        pieces = bundle.pieces if bundle is not None else []
+        first = next((each for piece in pieces for each in self._collection.cut.elements(piece.data)), None)
+        outputs = dict(done.outputs)
+        if first is not None:
+            for collection, chunks in done.outputs.items():
+                cut = self.context.plan.collections[collection].cut
+                elements = [each for chunk in chunks for each in cut.elements(chunk)]
+                changed = [
+                    cutting.windowed_value(first.timestamp, list(each.windows), each.pane, each.value) for each in elements
+                ]
+                outputs[collection] = [b"".join(changed)] if changed else []
+        super().commit(evolve(done, outputs=outputs))
+
+
 class _Reader(WireCoders):
     """Steps over values of some coders in another way than their layout asks for; everything goes by single steps then."""
 
@@ -101,15 +162,32 @@ def _prefixed(_: Any) -> Skip:
     return skip
 
 
-def _known_length(parts: Any) -> Skip:
-    (part,) = parts
+@mutant("COD-01")
+class UnknownNotPrefixed(_Reader):
+    def _rewrite(self, coder_id: str) -> str:
+        if self.urn(coder_id) not in KNOWN_CODERS and self.urn(coder_id) not in (C.LENGTH_PREFIX, C.TIMER):
+            return coder_id
+        return super()._rewrite(coder_id)
 
-    def skip(data: bytes, pos: int) -> int:
-        if data[pos] >= 0x80:
-            raise CutError("an iterable of unknown length")
-        return cutting.iterable_end(data, pos, part)
+    def unknown(self, wire_id: str) -> Skip:
+        return _prefixed(None)
 
-    return skip
+    def cut(self, element: str, window: str) -> Any:
+        if self.urn(element) != C.KV:
+            return cutting.WindowedCut(self.skip(element), self.skip(window))
+        return cutting.WindowedCut(self.skip(element), self.skip(window), self.skip(self.components(element)[0]))
+
+
+@mutant("COD-03")
+class NullableIsOpaque(_Reader):
+    ways: ClassVar = {C.NULLABLE: _prefixed}
+
+
+@mutant("COD-09")
+class IterablesUnread(_Reader):
+    """An iterable is stepped over as if its length came first."""
+
+    ways: ClassVar = {C.ITERABLE: _prefixed, C.STATE_BACKED_ITERABLE: _prefixed}
 
 
 @mutant("COD-06")
@@ -119,9 +197,48 @@ class LastComponentHasNoLength(_Reader):
     ways: ClassVar = {C.KV: lambda parts: lambda data, pos: len(data)}
 
 
+@mutant("COD-04")
+class ComponentsInterpreted(_Reader):
+    """A coder that is not known is taken for the sequence of its components, where it has some."""
+
+    def _rewrite(self, coder_id: str) -> str:
+        if (
+            self.urn(coder_id) not in KNOWN_CODERS
+            and self.components(coder_id)
+            and self.urn(coder_id) not in (C.LENGTH_PREFIX, C.TIMER)
+        ):
+            return self.add(self.urn(coder_id), *map(self.wire, self.components(coder_id)))
+        return super()._rewrite(coder_id)
+
+    def unknown(self, wire_id: str) -> Skip:
+        skips = [self.skip(component) for component in self.components(wire_id)]
+
+        def skip(data: bytes, pos: int) -> int:
+            for each in skips:
+                pos = each(data, pos)
+            return pos
+
+        return skip
+
+    def cut(self, element: str, window: str) -> Any:
+        if self.urn(element) != C.KV:
+            return cutting.WindowedCut(self.skip(element), self.skip(window))
+        return cutting.WindowedCut(self.skip(element), self.skip(window), self.skip(self.components(element)[0]))
+
+
 @mutant("COD-07")
 class PanesInOneByte(GroupRun):
     """Panes are written in the one-byte form, without indices."""
 
     def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
         super()._emit(key, window, timestamp, Pane(pane.is_first, pane.is_last, pane.timing, 0, 0), values)
+
+
+@mutant("COD-50")
+class BoolsAreIntegers(_Reader):
+    ways: ClassVar = {C.DOUBLE: lambda _: lambda data, pos: pos + 4}
+
+
+@mutant("COD-51")
+class ShardOfKeysForgotten(_Reader):
+    ways: ClassVar = {C.SHARDED_KEY: lambda parts: _prefixed(None)}

@@ -174,6 +174,13 @@ class IdsAreUsedAgain(Worker):
         return "question-1"
 
 
+@mutant("NET-09")
+class LossUnnoticed(Worker):
+    def lost(self, reason: str, *, final: bool = False) -> None:
+        if final:
+            super().lost(reason, final=final)
+
+
 @mutant("NET-13")
 class DescriptorGivenOnce(FnApi):
     async def GetProcessBundleDescriptor(self, request: Any, context: Any) -> Any:
@@ -277,6 +284,17 @@ class StoppedTwice(Launcher):
     async def stop_pooled(self, grace: float) -> None:
         await super().stop_pooled(grace)
         await super().stop_pooled(grace)
+
+
+@mutant("SDF-07")
+class SplitOfNoSource(Bundles):
+    async def _ask_split(self, bundle: str, worker: Worker, fraction: float, estimate: int) -> bool:
+        request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
+        request.process_bundle_split.instruction_id = bundle
+        wanted = request.process_bundle_split.desired_splits["no-source"]
+        wanted.fraction_of_remainder, wanted.estimated_input_elements = fraction, estimate
+        await worker.ask(request)
+        return False
 
 
 @mutant("SDF-50")

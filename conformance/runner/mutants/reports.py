@@ -17,6 +17,16 @@ from conformance.wire import urns
 M = urns.MetricType
 
 
+@mutant("MET-01")
+class FailedIsCommitted(Bundles):
+    """What a bundle that ran again counted counts once for each attempt."""
+
+    def _answered(self, command: RunBundle, worker: Worker, response: Any, streams: Any) -> None:
+        for _ in range(command.attempt - 1):
+            self._measures.commit(worker, response)
+        super()._answered(command, worker, response, streams)
+
+
 @mutant("MET-03")
 class EntriesTwice(MetricTable):
     def infos(self) -> list[Any]:
@@ -64,6 +74,21 @@ class LabelsDropped(MetricTable):
         super().add(kept)
 
 
+@mutant("MET-56")
+class ShortIdsNotAsked(Measures):
+    async def _look_up(self, worker: Worker, shorts: Iterable[str]) -> None:
+        """Asks nobody."""
+
+
+@mutant("MET-57")
+class ShortIdsAskedAgain(Measures):
+    async def _look_up(self, worker: Worker, shorts: Iterable[str]) -> None:
+        for _ in range(2):
+            worker.asked_ids.clear()
+            worker.short_ids.clear()
+            await super()._look_up(worker, shorts)
+
+
 @mutant("MET-58")
 class BothShapesCount(Measures):
     def commit(self, worker: Worker, response: Any) -> None:
@@ -90,6 +115,18 @@ class MetricsOfOneBundle(Measures):
 class UnionIsTheLast(MetricTable):
     def merged(self, type_urn: str, one: bytes, other: bytes) -> bytes:
         return other if type_urn == M.SET_STRING else super().merged(type_urn, one, other)
+
+
+@mutant("MET-62")
+class TypesForgotten(MetricTable):
+    def add(self, infos: Iterable[Any]) -> None:
+        kept = []
+        for info in infos:
+            copy = type(info)()
+            copy.CopyFrom(info)
+            copy.type = M.SUM_INT64
+            kept.append(copy)
+        super().add(kept)
 
 
 @mutant("NET-63")

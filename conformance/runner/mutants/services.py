@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -23,6 +24,14 @@ ERROR = job_pb2.JobMessage.JOB_MESSAGE_ERROR
 
 async def _refuse(context: Any, why: str) -> None:
     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, why)
+
+
+@mutant("JOB-01")
+class StreamsNeverEnd(Job):
+    async def events(self) -> AsyncIterator[Any]:
+        async for event in super().events():
+            yield event
+        await asyncio.Event().wait()
 
 
 @mutant("JOB-50")
@@ -56,6 +65,17 @@ class FailedIsDone(Job):
         super().move(S.DONE if state == S.FAILED else state)
 
 
+@mutant("JOB-51")
+class DoneBeforeFailed(Job):
+    """A job that fails is DONE before."""
+
+    def move(self, state: Any) -> None:
+        super().move(S.DONE if state == S.FAILED else state)
+        if state == S.FAILED:
+            self.state = S.RUNNING
+            super().move(state)
+
+
 @mutant("JOB-52")
 class GoesBack(Job):
     def move(self, state: Any) -> None:
@@ -80,6 +100,17 @@ class ErrorIsNoError(Job):
         super().message(text, job_pb2.JobMessage.JOB_MESSAGE_BASIC)
 
 
+@mutant("JOB-54")
+class TalksOn(JobService):
+    async def GetMessageStream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        async for event in super().GetMessageStream(request, context):
+            yield event
+        last = job_pb2.JobMessagesResponse()
+        last.message_response.message_text = "the job is over"
+        last.message_response.importance = job_pb2.JobMessage.JOB_MESSAGE_BASIC
+        yield last
+
+
 @mutant("JOB-55")
 class CancelOverrides(JobService):
     async def Cancel(self, request: Any, context: Any) -> Any:
@@ -88,6 +119,16 @@ class CancelOverrides(JobService):
             job.state = S.RUNNING
             job.move(S.CANCELLED)
         return await super().Cancel(request, context)
+
+
+@mutant("JOB-56")
+class CodersForgotten(JobService):
+    async def GetPipeline(self, request: Any, context: Any) -> Any:
+        answer = await super().GetPipeline(request, context)
+        copy = type(answer)()
+        copy.CopyFrom(answer)
+        copy.pipeline.components.coders.clear()
+        return copy
 
 
 @mutant("JOB-57")
@@ -148,6 +189,12 @@ class PreparationsShareIds(JobService):
     async def Prepare(self, request: Any, context: Any) -> Any:
         self._numbers = iter([1])  # type: ignore[assignment]
         return await super().Prepare(request, context)
+
+
+@mutant("JOB-64")
+class DrainedIsCancelled(Job):
+    def move(self, state: Any) -> None:
+        super().move(S.CANCELLED if state == S.DRAINED else state)
 
 
 @mutant("JOB-65")

@@ -68,6 +68,12 @@ class ClearIsLast(BundleState):
         self._clears: dict[bytes, bool] = {}
 
 
+@mutant("ST-10")
+class TokenIgnored(BundleState):
+    def _get(self, key: Any, token: bytes, answer: Any) -> None:
+        super()._get(key, b"", answer)
+
+
 @mutant("ST-12")
 class EmptyIsAnError(BundleState):
     def _read(self, key: Any) -> list[bytes]:
@@ -300,3 +306,12 @@ class EqualSideElementsOnce(BundleState):
     def _read_side(self, kind: str, inner: Any) -> list[bytes]:
         found = super()._read_side(kind, inner)
         return list(dict.fromkeys(found)) if kind == "iterable_side_input" else found
+
+
+@mutant("SI-13")
+class NoSideInputForRestrictions(BundleState):
+    """Bundles that process restrictions read empty views."""
+
+    def _read_side(self, kind: str, inner: Any) -> list[bytes]:
+        found = super()._read_side(kind, inner)
+        return [] if self._node.splittable else found

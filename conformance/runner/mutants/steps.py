@@ -135,6 +135,16 @@ class RestLost(Rules):
         return ()
 
 
+@mutant("SDF-51")
+class RestRunTwice(Rules):
+    """Only the first of a job, so that it comes to its end."""
+
+    def owed(self, residuals: Sequence[T]) -> Sequence[T]:
+        again = [] if self.__dict__.get("told") else residuals
+        self.__dict__["told"] = bool(residuals) or self.__dict__.get("told", False)
+        return [*residuals, *again]
+
+
 @mutant("SDF-03")
 class PrimaryRunAgain(Rules):
     def first_owed(self, first_residual: int) -> int:
@@ -178,6 +188,14 @@ class StateFreedBeforeTimers(StageRun):
 class ExpiredReachUserCode(StageRun):
     def _in_time(self, piece: Piece) -> Piece | None:
         return piece
+
+
+@mutant("ST-07")
+class StateFreedAtEndOfWindow(StageRun):
+    def _is_over(self, window: bytes) -> bool:
+        over = self.watermark_in > self._last(window)
+        self._epoch += over  # no cached state covers it up
+        return over
 
 
 @mutant("ST-24")
@@ -261,6 +279,19 @@ class OneOutputHasAWatermark(StageRun):
             self.context.watermarks[collection] = MAX if self.watermark_out >= MAX else MIN
 
 
+@mutant("WM-03")
+class HoldsReleasedUnseen(StageRun):
+    def refresh(self) -> None:
+        before = self.watermark_in, self.watermark_out
+        super().refresh()
+        if self.watermark_in == before[0]:
+            self.watermark_out = before[1]
+            for collection in self.outputs:
+                self.context.watermarks[collection] = self.rules.published(
+                    self.watermark_out, not self.context.bounded(collection)
+                )
+
+
 @mutant("WM-07")
 class RestPinsTheWatermark(StageRun):
     def holds(self) -> Iterable[int]:
@@ -322,3 +353,33 @@ class KeysBesideViews(StageRun):
         running, self.running = self.running, {} if self.node.side_inputs else self.running
         yield from list(super().work())
         self.running = {**running, **self.running}
+
+
+@mutant("SDF-10")
+class SplitsForEver(StageRun):
+    """What was split is run again, all of it: the job comes no further."""
+
+    def commit(self, done: BundleDone) -> None:
+        bundle = self.running.get(done.bundle)
+        if bundle is not None and (bundle.cut is not None or bundle.given):
+            self._inbox += bundle.pieces
+            del self.running[done.bundle]
+        else:
+            super().commit(done)
+
+
+@mutant("SDF-09")
+class KeyedBundlesInHalves(StageRun):
+    """What a split of a stateful bundle comes to: both halves run at once, whatever their keys."""
+
+    def _bundles(self, pieces: list[Piece]) -> list[list[Piece]]:
+        if not self.node.keyed:
+            return super()._bundles(pieces)
+        cut = self._collection.cut
+        single = [
+            evolve(piece, data=each.whole, timestamp=MAX if number else piece.timestamp)
+            for piece in pieces
+            for number, each in enumerate(cut.elements(piece.data))
+        ]
+        half = len(single) // 2
+        return [some for some in (single[:half], single[half:]) if some]
