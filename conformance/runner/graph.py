@@ -38,6 +38,8 @@ from conformance.wire.api import pipeline_pb2 as pb
 __all__ = ["Planner", "plan"]
 
 T = urns.Transform
+#: SDKs take such a coder of a PCollection for that of its port: where elements really are windowed values, it is wrapped once more.
+_WINDOWED = {urns.Coder.WINDOWED_VALUE, urns.Coder.PARAM_WINDOWED_VALUE}
 STATE_KINDS = {urns.UserState.BAG: "bag", urns.UserState.MULTIMAP: "multimap", urns.UserState.ORDERED_LIST: "ordered_list"}
 
 
@@ -345,8 +347,11 @@ class Planner:
             copy.CopyFrom(proto)
             if collection_id not in inside:
                 copy.coder_id = self.elements[collection_id]
-            used.add(copy.coder_id)
             strategy_id = proto.windowing_strategy_id
+            if self.coders.urn(copy.coder_id) in _WINDOWED:
+                window = self.coders.window(self.protos[strategy_id].window_coder_id)
+                copy.coder_id = self.coders.windowed(copy.coder_id, window)
+            used.add(copy.coder_id)
             if strategy_id not in descriptor.windowing_strategies:
                 strategy = descriptor.windowing_strategies[strategy_id]
                 strategy.CopyFrom(self.protos[strategy_id])

@@ -299,8 +299,8 @@ class BundleState:
             for sort_key, entry in self._entries(inner, data):
                 content.insert(sort_key, entry)
         elif kind == "multimap_user_state":
-            if data:
-                content.entries.setdefault(inner.map_key, []).append(data)
+            # values of no bytes count too: Java keeps a set as a multimap to nothing, and its keys are the set (M-STATE-11)
+            content.entries.setdefault(inner.map_key, []).append(data)
         else:
             raise StateRefused(f"{kind} cannot be appended to")
 

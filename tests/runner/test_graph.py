@@ -141,6 +141,23 @@ def test_keys_have_one_shape_in_data_state_and_timers():
     assert shape(descriptor, main.coder_id) == "kv<length_prefix<?>, length_prefix<?>>"
 
 
+def test_elements_that_are_windowed_values_themselves_are_wrapped_for_the_sdk():
+    """Java and Python take a windowed_value coder of a PCollection for that of its port, and would lose a layer (P-PIPE-11)."""
+    program = Program()
+    element = coders.windowed_value(coders.STRING, coders.GLOBAL_WINDOW)
+    made = source(program, element)
+    made.par_do(Fn("a"), element).par_do(Fn("a"), coders.BYTES, name="read")
+    made.redistribute_arbitrarily(name="cut").par_do(Fn("drop"), coders.BYTES, name="behind")
+    plan = plan_of(program)
+    inner = "windowed_value<string_utf8, global_window>"
+    for transform, expected in (("read", f"windowed_value<{inner}, global_window>"), ("behind", f"length_prefix<{inner}>")):
+        stage = next(each for each in plan.stages() if transform in each.transforms)
+        descriptor = plan.descriptors[stage.id]
+        (collection,) = descriptor.transforms[transform].inputs.values()
+        assert shape(descriptor, descriptor.pcollections[collection].coder_id) == expected
+    assert port_shape(plan, "behind", urns.Runner.DATA_SOURCE) == f"windowed_value<length_prefix<{inner}>, global_window>"
+
+
 def test_a_flatten_of_two_coders_is_transcoded_by_the_sdk():
     program = Program()
     one, other = source(program, coders.VARINT, "one"), source(program, coders.JSON, "other")

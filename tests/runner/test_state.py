@@ -143,6 +143,16 @@ def test_multimaps(wire):
     assert wire.content(keys) == wire.content(one) == b""
 
 
+def test_a_value_of_no_bytes_makes_its_map_key_present(wire):
+    """So the Java SDK keeps sets: a multimap whose values are Void (M-STATE-11)."""
+    member, keys = key(MAP, "map", map_key=string("a")), key("multimap_keys_user_state", "map")
+    wire.append(member, b"")
+    assert wire.content(keys) == string("a")
+    assert wire.content(member) == b""
+    wire.clear(member)
+    assert wire.content(keys) == b""
+
+
 @pytest.mark.parametrize(
     ("entries", "start", "end", "expected"),
     [
