@@ -144,7 +144,7 @@ class Crew:
             waiting.cancel()
         for launcher in launchers:
             launcher.worker.release()
-            self._fnapi.workers.pop(launcher.worker.id, None)
+            self._fnapi.forget(launcher.worker.id)
         await asyncio.gather(*ends)
 
 

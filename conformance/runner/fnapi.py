@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,6 +31,8 @@ __all__ = ["BundleError", "FnApi", "Worker", "WorkerLost"]
 #: What Beam's Go harness is given to open its reader before the terminators of a transform with several timer families:
 #: it counts terminators by transform, and would wait for ever for one more (P-DATA-13). Opening takes it under a millisecond.
 GO_READER_SECONDS = 0.05
+#: Workers of ended jobs whose late Control stream still gets a clean end (P-CH-11).
+KEPT_FORMER = 1000
 
 
 class BundleError(Exception):
@@ -401,15 +403,26 @@ async def _duplex(reading: Any, out: asyncio.Queue[Any], context: Any) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _worker_id(context: Any) -> str:
+    return str(dict(context.invocation_metadata() or ()).get("worker_id", ""))
+
+
 class FnApi:
     """Servicers of the execution plane; workers are told apart by the `worker_id` header (P-CH-01)."""
 
     def __init__(self) -> None:
         self.workers: dict[str, Worker] = {}
+        #: Ids of workers whose jobs ended, the last ones.
+        self.former: deque[str] = deque(maxlen=KEPT_FORMER)
         self.pools = Pools()
 
+    def forget(self, worker_id: str) -> None:
+        """A worker's job has ended."""
+        self.workers.pop(worker_id, None)
+        self.former.append(worker_id)
+
     async def worker_of(self, context: Any) -> Worker:
-        worker_id = dict(context.invocation_metadata() or ()).get("worker_id", "")
+        worker_id = _worker_id(context)
         worker = self.workers.get(worker_id)
         if worker is None:
             what = (
@@ -420,6 +433,8 @@ class FnApi:
         return worker
 
     async def Control(self, requests: Any, context: Any) -> None:
+        if _worker_id(context) in self.former:  # a job that needed no bundle was through before its worker came
+            return
         worker = await self.worker_of(context)
         await worker.serve(worker.control(requests, context))
 

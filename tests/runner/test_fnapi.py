@@ -120,6 +120,15 @@ def test_a_second_control_stream_is_refused_while_the_first_lasts(client, sessio
     assert session.observations.values_of("o") == [1]
 
 
+def test_a_worker_that_comes_behind_the_end_of_its_job_gets_a_clean_end(client, session, server):
+    """A job that needs no bundle may be DONE before its worker came (P-CH-11)."""
+    run(client, session, grouped())
+    (started,) = session.transcript.events("pool", "StartWorker", "R->S")
+    with rpc.insecure_channel(server.url) as channel:
+        control = rpc.stub(channel, "org.apache.beam.model.fn_execution.v1.BeamFnControl").Control
+        assert list(control(iter(()), metadata=[("worker_id", started.message.worker_id)], timeout=10)) == []
+
+
 # ---- caches
 
 
