@@ -136,3 +136,17 @@ def write_kills(matrix: Path, check: bool) -> None:
         sys.exit(0 if target.read_text(encoding="utf-8") == text else 1)
     target.write_text(text, encoding="utf-8")
     click.echo(target)
+
+
+@mutants_group.command("idle")
+@click.option("--level", type=click.Choice(["MUST", "SHOULD", "MAY"]), default="MUST", show_default=True)
+def list_idle(level: str) -> None:
+    """Print the assertions of a level that kill no mutant, by what `kills` last wrote: nothing shows yet that they see anything."""
+    from conformance.suite import ledger
+    from conformance.suite.mutants import kills
+
+    asked = [assertion.id for assertion in ledger.load().assertions if assertion.level == level]
+    idle = kills.without_kills(asked)
+    for name in idle:
+        click.echo(name)
+    click.echo(f"{len(idle)} of {len(asked)} {level} assertions kill no mutant")
