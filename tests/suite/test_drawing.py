@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from conformance.suite.checks import Wrong
+from conformance.suite.generated import drawing
 from conformance.suite.generated.drawing import draw, every, seed_for
 from conformance.suite.settings import Settings
 
@@ -47,6 +48,49 @@ def test_the_smallest_failure_is_told(pack_size: int) -> None:
 
     with pytest.raises(Wrong, match=r"^\[100\] holds"):
         every(runner(pack_size), NUMBERS, no_large_number, "numbers")
+
+
+def costly(kept: Any) -> tuple[int, Wrong]:
+    """How many examples were run once the first had failed, and what was told, of a property whose smallest failure is far away."""
+    runs: list[bool] = []
+
+    def fails(drawn: Sequence[list[int]]) -> None:
+        wrong = len(drawn[0]) >= 40 and len(set(drawn[0])) > 20
+        if runs or wrong:
+            runs.append(wrong)
+        if wrong:
+            raise Wrong(f"sum {sum(drawn[0])}")
+
+    with pytest.raises(Wrong) as told:
+        every(kept, st.lists(st.integers(0, 1000), min_size=30, max_size=90), fails, "costly")
+    return len(runs), told.value
+
+
+def test_the_search_for_the_smallest_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many runs what was smallest until then is told, the same in each run; with more runs something smaller is."""
+    monkeypatch.setattr(drawing, "SHRINKING_SECONDS", 60.0)
+    count, told = costly(capped := runner(1))
+    assert count == drawing.SHRINKING_RUNS + 1
+    assert str(costly(runner(1))[1]) == str(told)
+    assert str(told) == f"sum {sum(eval(capped.asked[0]))}", "what is told to have been asked is what failed"
+    monkeypatch.setattr(drawing, "SHRINKING_RUNS", 5000)
+    monkeypatch.setattr(drawing, "SHRINKING_SECONDS", 600.0)
+    _, least = costly(runner(1))
+    assert str(least) == "sum 210" != str(told)
+
+
+def test_the_search_ends_on_a_runner_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "SHRINKING_SECONDS", 0.0)
+    count, _ = costly(runner(1))
+    assert count == 1
+
+
+def test_a_failure_of_another_kind_is_not_told_for_the_first() -> None:
+    search: drawing._Search[str] = drawing._Search(60.0)
+    wrong = Wrong("first")
+    search.failed("a", wrong)
+    search.failed("b", RuntimeError("the endpoint stumbled"))
+    assert (search.example, search.failure) == ("a", wrong)
 
 
 def test_what_fails_only_in_a_pack_is_raised_as_it_was() -> None:

@@ -2,19 +2,21 @@
 processes and the order of properties, for each property draws from a seed of its own, made of the run's seed and its label.
 
 The examples are drawn first and then run, several a job where packing gains. Only if something goes wrong are they run one by
-one, as Hypothesis runs them, so that the smallest that fails is found and told.
+one, as Hypothesis runs them, so that the smallest that fails is found and told. The search for it is cut short: on a runner that is
+known to fail, the smallest program is worth some jobs, not minutes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 import unittest
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import pytest
-from attrs import frozen
+from attrs import define, field, frozen
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
@@ -27,6 +29,11 @@ from conformance.suite.outcomes import EndpointGone
 __all__ = ["draw", "every", "seed_for"]
 
 T = TypeVar("T")
+
+#: How many smaller examples are tried once one has failed, and for how many seconds on a runner of usual speed. The count alone ends the
+#: search where a job takes 50 ms, so that two runs tell the same example; the seconds are for runners that die or hang of each.
+SHRINKING_RUNS = 80
+SHRINKING_SECONDS = 8.0
 
 
 def seed_for(seed: int, label: str) -> int:
@@ -101,6 +108,39 @@ def every(
     runner.asked[:] = [*earlier, *map(repr, drawn)]
 
 
+class _Enough(KeyboardInterrupt):
+    """Ends Hypothesis' search as a user would: any Exception counts as a failure of the example, and any other BaseException has the
+    example stored as one."""
+
+
+@define
+class _Search(Generic[T]):
+    """What has failed so far, and how long the search for something smaller may still go on."""
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    #: The smallest failure: Hypothesis tries only what is smaller than the last one of its kind.
+    failure: Exception | None = None
+    example: T | None = None
+    _runs: int = field(default=0, init=False)
+    _since: float = field(default=0.0, init=False)
+
+    def failed(self, example: T, error: Exception) -> None:
+        if self.failure is None:
+            self._since = self.clock()
+        elif type(error) is not type(self.failure):
+            return
+        self.example, self.failure = example, error
+
+    def go_on(self) -> None:
+        """Called before each run. Raises _Enough when it is one too many."""
+        if self.failure is None:
+            return
+        self._runs += 1
+        if self._runs > SHRINKING_RUNS or self.clock() - self._since > self.seconds:
+            raise _Enough
+
+
 @frozen
 class _OneByOne(Generic[T]):
     """The examples as Hypothesis runs them, each alone, with a database of counter-examples for each runner and property."""
@@ -115,6 +155,7 @@ class _OneByOne(Generic[T]):
         """What was asked, in words; where it fails, `runner.asked` is left with what fails."""
         __tracebackhide__ = True
         asked: list[str] = []
+        search: _Search[T] = _Search(SHRINKING_SECONDS * self.runner.settings.timeout_scale)
         output = self.runner.settings.output
         database = f"{output}/examples/{self.label.replace('/', '-')}" if output else None
 
@@ -122,11 +163,22 @@ class _OneByOne(Generic[T]):
         @hypothesis_seed(seed_for(self.runner.settings.seed, self.label))
         @given(self.strategy)
         def holds(example: T) -> None:
+            search.go_on()
             asked.append(repr(example))
-            self.check([example])
+            try:
+                self.check([example])
+            except EndpointGone:
+                raise
+            except Exception as error:
+                search.failed(example, error)
+                raise
 
         try:
             holds()
+        except _Enough:
+            assert search.failure is not None
+            self.runner.asked[:] = [repr(search.example)]
+            raise search.failure from None
         except FlakyFailure as group:  # the runner's answer differs from run to run; what it was first is what is told
             raise group.exceptions[0] from None
         except Exception:
