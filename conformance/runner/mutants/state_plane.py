@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from conformance.runner.cutting import CutError, interval_window
 from conformance.runner.engine_events import RunBundle
 from conformance.runner.engine_stages import StageRun
 from conformance.runner.mutants.registry import mutant
+from conformance.runner.plan import StageNode
 from conformance.runner.state import Bag, BundleState, CellId, Content, Multimap, OrderedList, SideStore, StateRefused, StateStore
 from conformance.wire.api import fn_pb2
 
@@ -31,18 +32,31 @@ class OneCellForAllStates(BundleState):
         return (inner.transform_id, "", inner.window, inner.key)
 
 
+class _Nameless(dict[CellId, Content]):
+    """Cells that do not know whose they are."""
+
+    def get(self, cell: CellId, default: Any = None) -> Any:
+        return super().get(("", *cell[1:]), default)
+
+    def __setitem__(self, cell: CellId, content: Content) -> None:
+        super().__setitem__(("", *cell[1:]), content)
+
+    def pop(self, cell: CellId, default: Any = None) -> Any:
+        return super().pop(("", *cell[1:]), default)
+
+
 @mutant("ST-53")
-class OneCellForAllTransforms(BundleState):
+class OneCellForAllTransforms(StateStore):
     """What transforms call alike is one cell, in whichever stages they are."""
 
-    shared: ClassVar[dict[CellId, Content]] = {}
+    kept: ClassVar[_Nameless] = _Nameless()
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self._store.cells = self.shared
+    def __init__(self, node: StageNode) -> None:
+        super().__init__(node)
+        self.cells = self.kept
 
-    def _cell(self, inner: Any) -> CellId:
-        return ("", inner.user_state_id, inner.window, inner.key)
+    def free(self, is_over: Callable[[bytes], bool]) -> None:
+        """Keeps all: other transforms may have it."""
 
 
 @mutant("ST-54")
