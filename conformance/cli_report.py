@@ -74,12 +74,20 @@ def diff_command(before: Path, after: Path, form: str) -> None:
 @click.command("merge")
 @click.argument("parts", nargs=-1, required=True, type=FILE)
 @click.option("--output", "-o", required=True, metavar="FILE", type=click.Path(path_type=Path))
-def merge_command(parts: tuple[Path, ...], output: Path) -> None:
-    """One results file from the shards of a run."""
+@click.option(
+    "--evidence",
+    type=click.IntRange(min=1),
+    metavar="KIB",
+    help="Keep so much evidence of each result that is not a pass, and of passes only how to repeat them: for files that are published.",
+)
+def merge_command(parts: tuple[Path, ...], output: Path, evidence: int | None) -> None:
+    """One results file from the shards of a run, or a smaller one from a whole run."""
     from conformance.report import merge, results
 
     try:
-        results.write_all(output, merge.merge([results.read(part) for part in parts]))
+        read = [results.read(part) for part in parts]
+        # A single part stays the run that it was, with what narrowed it and how many were selected.
+        results.write_all(output, merge.merge(read) if len(read) > 1 else read[0], evidence=evidence and evidence * 1024)
     except results.ResultsError as error:
         raise CallError(str(error)) from None
     except OSError as error:

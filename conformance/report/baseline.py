@@ -11,9 +11,11 @@
     issue = "https://example.org/issues/1"
     expires = 2026-12-31                      # optional: from then on the entry is stale
     note = "…"                                # optional
+    flaky = true                              # optional: comes out otherwise from run to run, for the note's reason
 
 An entry excuses exactly what it lists. It is *stale* when its assertion passed, came out otherwise, got no verdict, matched
-nothing, or has expired: exit code 2. A failure in set-up is never excused, because it says nothing about the assertion.
+nothing, or has expired: exit code 2. A flaky one excuses every way to fail and is not stale by passing; it takes a note that tells what
+it depends on, and only a person writes it. A failure in set-up is never excused, because it says nothing about the assertion.
 """
 
 from __future__ import annotations
@@ -52,8 +54,12 @@ SCHEMA: Final = 1
 SETUP_PHASES: Final = frozenset({"setup", "connect", "launch"})
 #: Long enough to tell failures apart, short enough not to reach the volatile end of a message.
 PREFIX: Final = 72
-#: Where a message stops being the same from run to run: addresses, ids, long numbers, paths.
-_VOLATILE = re.compile(r"\d{4,}|0x[0-9a-f]+|\b[0-9a-f]{8}-|localhost|127\.0\.0\.1|\[::1?\]|/tmp/|job-")
+#: Where a message stops being the same from run to run: addresses, ids, long numbers, paths, counts, and whatever is said of a drawn
+#: program, because what is found to be the smallest may be another next time.
+_VOLATILE = re.compile(
+    r"\d{4,}|0x[0-9a-f]+|\b[0-9a-f]{8}-|localhost|127\.0\.0\.1|\[::1?\]|/tmp/|/home/|/root/|job-|inst\d|worker_\d"
+    r"|goroutine|\(?\d+ times|(?<=not admissible: )"
+)
 
 
 class BaselineError(ValueError):
@@ -82,17 +88,17 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: str = ""
     expires: datetime.date | None = None
     note: str = ""
+    flaky: bool = False
 
     def concerns(self, result: Result) -> bool:
         return self.assertion == result.assertion and self.mode in ("*", result.mode)
 
     def excuses(self, result: Result) -> bool:
-        return (
-            self.concerns(result)
-            and result.verdict == self.verdict
-            and result.message.startswith(self.message)
-            and result.phase not in SETUP_PHASES
-        )
+        if not self.concerns(result) or result.phase in SETUP_PHASES:
+            return False
+        if self.flaky:
+            return result.verdict not in (Verdict.PASS, Verdict.NO_VERDICT)
+        return result.verdict == self.verdict and result.message.startswith(self.message)
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +146,8 @@ def loads(text: str, name: str = "baseline") -> Baseline:
             raise BadBaseline(f'{where} has no issue link: write issue = "https://…", where the failure is tracked')
         if not re.fullmatch(r"[A-Z]+\d+/[a-z0-9-]+", entry.assertion):
             raise BadBaseline(f"{where} names no assertion: write LEAF/slug; one entry lists one assertion, without wildcards")
+        if entry.flaky and not entry.note:
+            raise BadBaseline(f'{where} is flaky without a reason: write note = "…", what its outcome depends on')
         if (entry.assertion, entry.mode) in seen:
             raise BadBaseline(f"{where} is there twice for mode {entry.mode}: keep one")
         if (entry.mode == "*" and any(assertion == entry.assertion for assertion, _ in seen)) or (entry.assertion, "*") in seen:
@@ -185,8 +193,8 @@ def compare(baseline: Baseline | None, results: Results, today: datetime.date | 
 
 
 def _why_stale(entry: Entry, result: Result) -> str:
-    if result.phase in SETUP_PHASES:
-        # The entry may still be true; the set-up failure is itself unexpected.
+    if result.phase in SETUP_PHASES or entry.flaky:
+        # The entry may still be true. Of a set-up failure it is itself unexpected; of a flaky one any outcome bears it out.
         return ""
     if result.verdict is Verdict.PASS:
         return "it passes now: remove the entry"
@@ -216,7 +224,9 @@ def update(results: Results, old: Baseline | None = None, *, issue: str = "") ->
             f"a baseline is written from whole runs only. {reason} Run the whole suite, or edit the baseline by hand"
         )
     comparison = compare(old, results)
-    kept = {(entry.assertion, entry.mode): entry for _, entry in comparison.known}
+    asked = {result.assertion for result in results.results}
+    flaky = [entry for entry in (old.expected if old else ()) if entry.flaky and entry.assertion in asked]
+    kept = {(entry.assertion, entry.mode): entry for entry in [*flaky, *(entry for _, entry in comparison.known)]}
     # An entry for every mode that only some modes bear out is replaced by entries for those modes.
     dubious = {stale.entry for stale in comparison.stale}
     entries = {key: entry for key, entry in kept.items() if entry not in dubious}
@@ -266,14 +276,16 @@ def dumps(baseline: Baseline) -> str:
     for entry in baseline.expected:
         lines += ["", "[[expected]]"]
         values: Mapping[str, object] = msgspec.structs.asdict(entry)
-        for name in ("assertion", "mode", "verdict", "message", "issue", "expires", "note"):
+        for name in ("assertion", "mode", "verdict", "message", "issue", "expires", "note", "flaky"):
             value = values[name]
-            if value is None or (value == "" and name == "note"):
+            if value is None or value is False or (value == "" and name == "note"):
                 continue
-            lines.append(f"{name} = {value.isoformat() if isinstance(value, datetime.date) else _toml(str(value))}")
+            lines.append(f"{name} = {_toml(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _toml(text: str) -> str:
-    """A TOML basic string. JSON's escapes are TOML's, but TOML also wants DEL escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _toml(value: object) -> str:
+    """A TOML date, boolean or basic string. JSON's escapes are TOML's, but TOML also wants DEL escaped."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return json.dumps(value if value is True else str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

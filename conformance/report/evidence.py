@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["FILE_BUDGET", "KEYS", "RESULT_LIMIT", "SCHEMA_PROPERTIES", "SHARED", "cap", "cut", "cut_value"]
+__all__ = ["FILE_BUDGET", "KEYS", "RESULT_LIMIT", "SCHEMA_PROPERTIES", "SHARED", "brief", "cap", "cut", "cut_value"]
 
 #: Bytes of JSON.
 RESULT_LIMIT: Final = 64 * 1024
@@ -45,6 +45,8 @@ _REFERABLE = {"log_tail": ["string", "object"]}
 SCHEMA_PROPERTIES: Final[dict[str, Any]] = {
     key: ({"type": _REFERABLE.get(key, kind)} if kind else {}) | {"description": meaning} for key, (kind, meaning) in KEYS.items()
 }
+#: What a pass keeps in a file that is to be small: how to see it again, and what was run.
+OF_A_PASS: Final = frozenset({"command", "seed", "digest", "rule", "script_source"})
 #: Pieces that results of one job, or of one dead endpoint, have in common.
 SHARED: Final = frozenset({"program", "transcript", "log_tail"})
 
@@ -113,6 +115,13 @@ def cap(evidence: Mapping[str, Any], limit: int = RESULT_LIMIT) -> dict[str, Any
             break
     kept["notes"] = [*_notes(kept), "Cut to fit: " + "; ".join(dropped)]
     return kept
+
+
+def brief(evidence: Mapping[str, Any], limit: int, *, passed: bool) -> dict[str, Any]:
+    """The evidence for a file that is published: of a pass only how to repeat it, of anything else at most about `limit` bytes."""
+    if passed:
+        return {name: value for name, value in evidence.items() if name in OF_A_PASS}
+    return cap(evidence, limit)
 
 
 def _notes(evidence: Mapping[str, Any]) -> list[Any]:

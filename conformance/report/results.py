@@ -340,10 +340,16 @@ def _resolved(result: Result, blobs: Mapping[str, Any], path: Path, number: int)
     return msgspec.structs.replace(result, evidence=whole)
 
 
-def write_all(path: str | Path, results: Results) -> None:
-    """Write what was read (or merged): the same lines again, the footer only if there was one."""
+def write_all(path: str | Path, results: Results, *, evidence: int | None = None) -> None:
+    """Write what was read (or merged): the same lines again, the footer only if there was one.
+
+    `evidence`: bytes of it that a result may keep, where a file is to be small (`evidence.brief`).
+    """
     with ResultsWriter(path, results.header) as writer:
         for result in results.results:
+            if evidence is not None:
+                kept = _evidence.brief(result.evidence, evidence, passed=result.verdict is Verdict.PASS)
+                result = msgspec.structs.replace(result, evidence=kept)
             writer.write(result)
         if footer := results.footer:
             writer.finish(

@@ -47,6 +47,7 @@ def listed(**fields: Any) -> Baseline:
     )
 
 
+FLAKY = {"flaky": True, "note": "two goroutines race"}
 LOST = one(verdict=Verdict.WRONG, message="lost 3")
 
 
@@ -65,6 +66,7 @@ class TestReading:
             (('verdict = "wrong"', 'verdict = "pass"'), "verdict|pass"),
             (('verdict = "wrong"', 'verdict = "no-verdict"'), "verdict|no-verdict"),
             (("TRIG25/no-empty-final-pane", "TRIG25/*"), "without wildcards"),
+            (("expires = 2026-12-31", "flaky = true"), "flaky without a reason"),
             (("schema = 1", "schema = 2"), "schema 2"),
             (("schema = 1", "schema ="), "baseline"),
         ],
@@ -89,6 +91,9 @@ class TestReading:
         baseline = Baseline(1, text, (Entry("CORE18/x", "error", ISSUE, "batch", text, expires, text),))
         assert loads(dumps(baseline)) == baseline
 
+    def test_round_trip_of_a_flaky_one(self) -> None:
+        assert loads(dumps(listed(**FLAKY))) == listed(**FLAKY)
+
 
 @pytest.mark.parametrize(
     ("entry", "result", "known", "unexpected", "stale"),
@@ -108,6 +113,12 @@ class TestReading:
         ({"expires": datetime.date(2027, 1, 1)}, LOST, 1, 0, ""),
         # A SHOULD may be listed too, so that a change in it is seen.
         ({}, one(verdict=Verdict.WRONG, message="lost", level=Level.SHOULD), 1, 0, ""),
+        # What comes out otherwise from run to run.
+        (FLAKY, LOST, 1, 0, ""),
+        (FLAKY, one(verdict=Verdict.ERROR, message="crashed"), 1, 0, ""),
+        (FLAKY, one(), 0, 0, ""),
+        (FLAKY, one("CORE19/x"), 0, 0, "matched nothing"),
+        (FLAKY, one(verdict=Verdict.ERROR, phase="setup"), 0, 1, ""),
     ],
 )
 def test_compare(entry: dict[str, Any], result: Result, known: int, unexpected: int, stale: str) -> None:
@@ -179,3 +190,15 @@ class TestUpdate:
         result = one(verdict=Verdict.ERROR, message="connection to localhost:43212 was lost")
         (entry,) = update(run(result), issue=ISSUE).expected
         assert entry.message == "connection to "
+
+    def test_what_is_said_of_a_drawn_program_is_left_out(self) -> None:
+        result = one(verdict=Verdict.WRONG, message="The outcome of a drawn program is not admissible: key 0: too many")
+        (entry,) = update(run(result), issue=ISSUE).expected
+        assert entry.message == "The outcome of a drawn program is not admissible: "
+
+    @pytest.mark.parametrize("result", [LOST, one(), one(verdict=Verdict.DECLINED, message="metrics are missing")])
+    def test_flaky_entries_stay_as_they_are(self, result: Result) -> None:
+        assert update(run(result), listed(**FLAKY)).expected == listed(**FLAKY).expected
+
+    def test_flaky_entries_go_with_their_assertion(self) -> None:
+        assert update(run(one("CORE19/x")), listed(**FLAKY)).expected == ()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import jsonschema
 import msgspec
 import pytest
@@ -219,3 +220,23 @@ class TestSize:
         results = read(tmp_path / "r.jsonl").results
         assert all(result.evidence["command"] == "c" for result in results)
         assert "Cut to fit" in results[-1].evidence["notes"][-1]
+
+
+def test_a_file_for_publishing_is_small(tmp_path: Path) -> None:
+    """Of a pass it keeps how to repeat it, of anything else so much evidence; the verdicts stay."""
+    made = synthetic.results(leaves=["CORE18", "CORE19", "TRIG25"], quality=0.3)
+    seen = {"command": "run it", "transcript": [{"seq": number, "message": "x" * 200} for number in range(100)], "notes": ["n"]}
+    whole = attrs.evolve(made, results=tuple(msgspec.structs.replace(result, evidence=seen) for result in made.results))
+    assert {Verdict.PASS, Verdict.DECLINED} <= {result.verdict for result in whole.results}
+    write_all(tmp_path / "whole.jsonl", whole)
+    write_all(tmp_path / "brief.jsonl", whole, evidence=2048)
+    brief = read(tmp_path / "brief.jsonl")
+    assert (tmp_path / "brief.jsonl").stat().st_size < (tmp_path / "whole.jsonl").stat().st_size / 2
+    assert [(r.key, r.verdict, r.message) for r in brief.results] == [(r.key, r.verdict, r.message) for r in whole.results]
+    assert brief.footer == whole.footer
+    for result in brief.results:
+        if result.verdict is Verdict.PASS:
+            assert result.evidence == {"command": "run it"}
+        else:
+            assert 0 < len(result.evidence["transcript"]) < 100
+            assert len(str(result.evidence)) < 4096

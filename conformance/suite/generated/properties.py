@@ -68,7 +68,7 @@ class WrongProgram(Wrong):
 
     def __init__(self, program: Program, verdict: Verdict) -> None:
         super().__init__(
-            f"{verdict.sentence} (program: {program.to_json()})",
+            f"The outcome of a drawn program is not admissible: {verdict.sentence} (program: {program.to_json()})",
             expected=verdict.expected,
             observed=verdict.observed,
             rule=verdict.rule,

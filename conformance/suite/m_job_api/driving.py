@@ -177,6 +177,11 @@ class Job:
         """Seconds within which what is due at once must happen."""
         return SOON * self.runner.settings.timeout_scale
 
+    @property
+    def hung(self) -> float:
+        """Seconds after which a job that has nothing to wait for is taken to hang: half of `soon`, for runners are known that do."""
+        return self.soon / 2
+
     def run(self) -> Job:
         """The job after Run."""
         return evolve(self, job_id=self.client.run(self.prepared.preparation_id))

@@ -123,7 +123,7 @@ def test_run_twice(runner: RunnerUnderTest) -> None:
         again = ""
         with contextlib.suppress(Refused):
             again = job.client.run(job.prepared.preparation_id)
-        same(job.end(job.soon), "DONE", "the end of the job", rule="P-JOB-01")
+        same(job.end(job.hung), "DONE", "the end of the job", rule="P-JOB-01")
         if again in ("", job.job_id):
             same(_results(job), GROUPED, "the results of the job", rule="P-JOB-01")
         still_serves(runner, job.client, "P-JOB-01")

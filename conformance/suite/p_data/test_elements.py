@@ -296,7 +296,7 @@ def test_lost_stream_noticed(runner: RunnerUnderTest) -> None:
     session.script.add("drop", transform="writes", plane="data", at=0)
     session.script.add("never", transform="writes")
     with started(runner, _numbers, session=session) as job:
-        state = job.end(job.soon)
+        state = job.end(job.hung)
         if state == "DONE":
             same(job.as_run().groups("out"), {"k": NUMBERS}, "the outcome of a job that got over a lost stream", rule="P-DATA-19")
             return

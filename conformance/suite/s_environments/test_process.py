@@ -63,7 +63,7 @@ def test_unstartable_fails(runner: RunnerUnderTest) -> None:
         job = Job(runner, client, session, pipeline, prepared, client.run(prepared.preparation_id))
         runner.last_run = job.as_run()
         messages = job.watch_messages()
-        end = job.end(job.soon)
+        end = job.end(job.hung)
         same(end, "FAILED", "the end of a job whose workers cannot be started", rule="M-BNDL-04")
         messages.wait_for_end(job.soon, "the message stream of a job that FAILED to end")
         text = "\n".join(message.message_text for message in messages.messages)
