@@ -94,8 +94,11 @@ class Habits:
     # ---- splits and progress
 
     def split_attempts(self) -> int:
-        """After how many empty answers a bundle is not asked for a split any more (P-SPL-03)."""
-        return 1
+        """After how many empty answers a bundle is not asked for a split any more (P-SPL-03).
+
+        One may only mean that the worker had not begun yet; with four, the last is asked for after half a minute.
+        """
+        return 4
 
     def split_interval(self) -> float:
         """Seconds that a bundle runs before it is asked for progress and a split; the next time comes after four times as long."""

@@ -306,10 +306,10 @@ def test_the_bundles_of_a_lost_worker_run_on_another():
 # ---- splits and progress
 
 
-def _gated(client: Client, session: Session) -> str:
+def _gated(client: Client, session: Session, waits: Any = True) -> str:
     program = Program()
     made = program.create([1, 2, 3, 4], coders.VARINT).redistribute_arbitrarily()
-    made.par_do(Fn("wait_at", gate="g"), name="wait").observe("o")
+    made.par_do(Fn("wait_at", gate="g", expr=waits), name="wait").observe("o")
     return client.start(program.build(session.environment()))
 
 
@@ -318,9 +318,9 @@ def _asked(session: Session, kind: str) -> int:
     return sum(each.message.WhichOneof("request") == kind for each in requests)
 
 
-def _until_asked(session: Session, kind: str) -> None:
+def _until_asked(session: Session, kind: str, times: int = 1) -> None:
     deadline = time.monotonic() + 30
-    while not _asked(session, kind):
+    while _asked(session, kind) < times:
         assert time.monotonic() < deadline, f"no {kind} came"
         session.observations.wait_for("o", 1, 0.02)  # nothing comes before the gate opens
 
@@ -350,6 +350,18 @@ def test_bundles_that_wait_are_asked_for_splits_and_progress_or_not():
     assert asked["no-splits"] == (False, False)
     assert asked["no-progress"] == (True, False)
     assert asked["eager-splits"][0]
+
+
+def test_a_bundle_that_could_not_be_split_is_asked_again():
+    """An empty answer may mean "not yet": Java's harness gives it before it has begun the bundle (P-SPL-03)."""
+    with served(None) as client:
+        session = Session()
+        job = _gated(client, session, ["==", ["value"], 4])  # nothing is left behind the last one
+        _until_asked(session, "process_bundle_split", 2)
+        session.gates.open("g")
+        assert client.wait(job).state == "DONE"
+        session.close()
+        assert sorted(session.observations.values_of("o")) == [1, 2, 3, 4]
 
 
 # ---- watermarks and views
