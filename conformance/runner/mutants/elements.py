@@ -63,3 +63,15 @@ class InputNotSorted(Rules):
 class DelayIgnored(Rules):
     def residual_due(self, at: int, now: int) -> bool:
         return True
+
+
+@mutant("SI-06")
+class PanesMixed(Rules):
+    def shown_in_view(self, before: list[bytes], pane: list[bytes], accumulating: bool) -> list[bytes]:
+        return [*before, *pane] if accumulating else super().shown_in_view(before, pane, accumulating)
+
+
+@mutant("SI-03")
+class UnboundedViewNotAwaited(Rules):
+    def side_window_ready(self, has_pane: bool, certain: int, watermark: int) -> bool:
+        return True
