@@ -155,6 +155,9 @@ class GroupRun(NodeRun):
                 result = value[pos:end]
                 consumed, pos = cutting.split_iterable(value, end, window)
                 groups.append((result, consumed))
+            taken = [each for _, consumed in groups for each in consumed]
+            if len(taken) != len(set(taken)):
+                raise EngineError(f"{self._merger.id}: the window function merged one window into two (M-WIN-15)")
             merges[keys[index]] = groups
         if len(merges) != len(keys):
             raise EngineError(f"{self._merger.id}: asked to merge the windows of {len(keys)} keys, got answers for {len(merges)}")

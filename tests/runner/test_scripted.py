@@ -9,6 +9,7 @@ import pytest
 
 from conformance.pipeline import Fn, Program, coders, windowing
 from conformance.pipeline import state as cells
+from conformance.suite.c_windowing import functions as functions
 from conformance.wire.values import IntervalWindow
 
 KV = coders.kv(coders.STRING, coders.VARINT)
@@ -87,6 +88,16 @@ def test_custom_windows_merged_by_the_sdk(ran):
         ("k", (3,), IntervalWindow(30, 33)),
         ("j", (4,), IntervalWindow(8, 12)),
     }
+
+
+def test_a_window_merged_into_two_fails_the_job(client, session):
+    """M-WIN-15: a merge function that breaks its contract is told so; nothing is put out twice."""
+    program = Program()
+    twice = windowing.custom(Fn("merge_twice"), coders.INTERVAL_WINDOW, merging=True)
+    program.create([("k", 1), ("k", 2), ("k", 3)], KV, [0, 100, 200]).window_into(twice).group_by_key().observe("o")
+    outcome = client.run(program.build(session.environment()))
+    assert outcome.state == "FAILED"
+    assert any("merged one window into two" in error for error in outcome.errors)
 
 
 def test_custom_windows_that_do_not_merge(ran):

@@ -9,7 +9,7 @@ from conformance.harness.api import WindowFn
 from conformance.harness.functions import window_fn
 from conformance.wire.values import CustomWindow, IntervalWindow, Window
 
-__all__ = ["ByParity", "MergeSameParity", "Named", "OfSizes"]
+__all__ = ["ByParity", "MergeSameParity", "MergeTwice", "Named", "OfSizes"]
 
 
 @window_fn("window_by_parity")
@@ -60,3 +60,15 @@ class MergeSameParity(WindowFn):
             if len(group) > 1:
                 found.append((IntervalWindow(group[0].start, max(window.end for window in group)), group))
         return found
+
+
+@window_fn("merge_twice")
+class MergeTwice(WindowFn):
+    """[ts, ts + 10); merges against its contract (M-WIN-15): the first window goes into two results, as no merge may do."""
+
+    def assign(self, timestamp: int, value: Any) -> list[Window]:
+        return [IntervalWindow(timestamp, timestamp + 10)]
+
+    def merge(self, windows: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
+        first, *others = sorted(windows)
+        return [(IntervalWindow(first.start, other.end), [first, other]) for other in others]

@@ -81,6 +81,19 @@ def test_custom_merge(case: Case) -> Scenario:
     same_multiset(seen, expected, "key, window and values", rule="M-WIN-14")
 
 
+@asserts("WIN09/window-merged-twice", any_outcome=True)
+def test_window_merged_twice(case: Case) -> Scenario:
+    window = windowing.custom(Fn("merge_twice"), merging=True, assigns_to_one_window=True)
+    created = case.program.create([("k", 1), ("k", 2), ("k", 3)], timestamps=[0, 100, 200], window=window)
+    created.group_by_key().observe("out")
+    run = yield
+    if run.outcome.state == "DONE":
+        seen = [value for _, values in run.values("out") for value in values]
+        same_multiset(seen, [1, 2, 3], "the values of a DONE job whose merge put one window into two", rule="M-WIN-15")
+    elif run.outcome.state != "FAILED":
+        run.outcome.raise_for_error()
+
+
 @asserts("WIN07/custom-assignment-to-none")
 def test_custom_assignment_to_none(case: Case) -> Scenario:
     created = case.program.create([("k", 1), ("k", 2)], timestamps=[10, 11])

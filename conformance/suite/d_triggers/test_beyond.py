@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from conformance.pipeline import Fn, coders, triggers, windowing
+from conformance.harness import Session
+from conformance.pipeline import Fn, Program, coders, triggers, windowing
 from conformance.suite.assertions import asserts
 from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import holds, refused_naming, same, same_multiset
 from conformance.suite.d_triggers.rows import lines
+from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.scripting import PAIRS, add, tick, wm
+from conformance.wire.api import pipeline_pb2 as pb
 
 STREAMING = ("streaming",)
 TEN = windowing.fixed(10)
@@ -106,3 +109,15 @@ def test_retracting_refused(case: Case) -> Scenario:
     created.window_into(windowing.global_windows(), trigger=EACH, accumulation="retracting").group_by_key().observe("out")
     run = yield
     refused_naming(run, ["retract", "accumulation"], rule="M-PANE-11")
+
+
+@asserts("TRIG01/unset-refused")
+def test_unset_refused(runner: RunnerUnderTest) -> None:
+    def build(session: Session) -> pb.Pipeline:
+        program = Program("unset-trigger")
+        created = program.create([("k", 1), ("k", 2)], coders.kv(coders.STRING, coders.VARINT))
+        created.window_into(windowing.global_windows(), trigger=pb.Trigger()).group_by_key().observe("out")
+        return program.build(session.environment(), check=False)
+
+    run = runner.run_pipeline(build, label="TRIG01/unset-refused", any_outcome=True)
+    refused_naming(run, ["trigger"], rule="M-TRIG-28")

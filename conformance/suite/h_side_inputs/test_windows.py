@@ -11,7 +11,7 @@ from conformance.pipeline.windowing import WindowFn
 from conformance.suite.assertions import asserts
 from conformance.suite.c_windowing.reading import SECOND
 from conformance.suite.case import Case, Scenario
-from conformance.suite.checks import same
+from conformance.suite.checks import refused_naming, same
 from conformance.suite.f_state.functions import scripted
 from conformance.suite.h_side_inputs import functions as functions
 from conformance.suite.run import Run
@@ -134,3 +134,12 @@ def test_two_mappings_of_one_collection(case: Case) -> Scenario:
     scripted(case, main, [["side", "now", "values"], ["side", "before", "values"]], side_inputs=sides)
     run = yield
     same(run.values("out"), [(1, [[20], [10]])], "element, view of the same window and of the one before", rule="M-SIDE-03")
+
+
+@asserts("SIDE11/side-sessions-refused", any_outcome=True)
+def test_side_sessions_refused(case: Case) -> Scenario:
+    side = case.program.create([10], timestamps=[1000], window=windowing.sessions(5 * SECOND), name="side")
+    main = case.program.create([1], timestamps=[1000], window=TEN, name="main")
+    scripted(case, main, VALUES, side_inputs={"side": side.as_iterable()})
+    run = yield
+    refused_naming(run, ["session", "side input"], rule="M-SIDE-13")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
 
 from conformance.harness import Session
 from conformance.suite.assertions import asserts
@@ -32,6 +36,16 @@ def test_pool_runs(runner: RunnerUnderTest) -> None:
         holds(bool(named), "StartWorker names neither a control nor a provision endpoint", rule="P-CH-03")
 
 
+@asserts("ENV03/no-authentication")
+def test_no_authentication(runner: RunnerUnderTest) -> None:
+    run = run_program(runner, plain, label="endpoints")
+    held = [event.message for event in run.transcript.events(direction="R->S") if isinstance(event.message, Message)]
+    named = [(message.DESCRIPTOR.name, endpoint) for message in held for endpoint in _endpoints(message)]
+    holds(bool(named), "the runner named no endpoint at all", rule="P-CH-10")
+    marked = sorted({f"{name}: {endpoint.url}" for name, endpoint in named if endpoint.HasField("authentication")})
+    same(marked, [], "endpoints with authentication, which harnesses refuse", rule="P-CH-10")
+
+
 @asserts("ENV03/params-handed-over")
 def test_params_handed_over(runner: RunnerUnderTest) -> None:
     params = {"a": "1", "with space": "ü=x"}
@@ -39,6 +53,16 @@ def test_params_handed_over(runner: RunnerUnderTest) -> None:
     for event in run.transcript.events("pool", "StartWorker", "R->S"):
         found = {key: value for key, value in event.message.params.items() if key in params}
         same(found, params, "the parameters of StartWorker", rule="P-ENV-04")
+
+
+def _endpoints(message: Message) -> Iterator[Any]:
+    """Every ApiServiceDescriptor in a message, however deep."""
+    if message.DESCRIPTOR.name == "ApiServiceDescriptor":
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for each in value if isinstance(value, Sequence) else (value,):
+                yield from _endpoints(each)
 
 
 def _refusing(runner: RunnerUnderTest) -> Run:
