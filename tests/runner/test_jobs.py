@@ -12,7 +12,7 @@ import pytest
 from conformance.endpoints import staging
 from conformance.harness.session import Session
 from conformance.pipeline import Fn, Program, coders
-from conformance.runner import serve
+from conformance.runner import bundles, serve
 from conformance.wire import rpc, urns
 from conformance.wire.api import artifact_pb2, fn_pb2, google_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
@@ -206,6 +206,16 @@ def test_metrics_are_committed_once_for_each_committed_bundle(client, session, f
     assert counters(metrics.attempted).items() >= counters(metrics.committed).items()
     labels = [(each.urn, tuple(sorted(each.labels.items()))) for each in metrics.committed]
     assert len(labels) == len(set(labels))
+
+
+def test_metrics_of_a_job_that_is_done_wait_for_a_worker_that_names_them_late(client, session, monkeypatch):
+    """A busy worker takes its time over the names of short ids; politeness at the end is not what metrics depend on."""
+    monkeypatch.setattr(bundles, "GRACE", 0.0)
+    program = Program()
+    program.create([1, 2], coders.VARINT).par_do(Fn("metrics", updates=[["counter", "n", ["value"]]]), name="count")
+    outcome = client.run(program.build(session.environment()))
+    assert outcome.state == "DONE", outcome.errors
+    assert counters(client.metrics(outcome.id).committed) == {"n": 3}
 
 
 def test_metrics_of_a_running_job_are_attempted_only(client, session):
