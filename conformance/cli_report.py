@@ -78,7 +78,7 @@ def diff_command(before: Path, after: Path, form: str) -> None:
     "--evidence",
     type=click.IntRange(min=1),
     metavar="KIB",
-    help="Keep so much evidence of each result that is not a pass, and of passes only how to repeat them: for files that are published.",
+    help="For files to publish: keep so much evidence of what is not a pass, of passes how to repeat them, no paths of this machine.",
 )
 def merge_command(parts: tuple[Path, ...], output: Path, evidence: int | None) -> None:
     """One results file from the shards of a run, or a smaller one from a whole run."""
@@ -87,7 +87,8 @@ def merge_command(parts: tuple[Path, ...], output: Path, evidence: int | None) -
     try:
         read = [results.read(part) for part in parts]
         # A single part stays the run that it was, with what narrowed it and how many were selected.
-        results.write_all(output, merge.merge(read) if len(read) > 1 else read[0], evidence=evidence and evidence * 1024)
+        whole = merge.merge(read) if len(read) > 1 else read[0]
+        results.write_all(output, whole if evidence is None else results.published(whole, evidence * 1024))
     except results.ResultsError as error:
         raise CallError(str(error)) from None
     except OSError as error:

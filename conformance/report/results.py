@@ -13,6 +13,7 @@ that they do not know.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "Runner",
     "UnknownSchema",
     "json_schema",
+    "published",
     "read",
     "schema_text",
     "write_all",
@@ -340,16 +342,10 @@ def _resolved(result: Result, blobs: Mapping[str, Any], path: Path, number: int)
     return msgspec.structs.replace(result, evidence=whole)
 
 
-def write_all(path: str | Path, results: Results, *, evidence: int | None = None) -> None:
-    """Write what was read (or merged): the same lines again, the footer only if there was one.
-
-    `evidence`: bytes of it that a result may keep, where a file is to be small (`evidence.brief`).
-    """
+def write_all(path: str | Path, results: Results) -> None:
+    """Write what was read (or merged): the same lines again, the footer only if there was one."""
     with ResultsWriter(path, results.header) as writer:
         for result in results.results:
-            if evidence is not None:
-                kept = _evidence.brief(result.evidence, evidence, passed=result.verdict is Verdict.PASS)
-                result = msgspec.structs.replace(result, evidence=kept)
             writer.write(result)
         if footer := results.footer:
             writer.finish(
@@ -359,6 +355,25 @@ def write_all(path: str | Path, results: Results, *, evidence: int | None = None
                 ended=footer.ended,
                 interrupted=footer.interrupted,
             )
+
+
+#: Where something is installed or written on the machine of the run: of interest there only.
+_INSTALLED = re.compile(rb"(?:/[\w.@~+-]+)+/(?=site-packages/|pkg/mod/|lib/python3|conformance/)")
+_TEMPORARY = re.compile(rb"/(?:tmp|var/tmp|home|root)(?:/[\w.@~+-]+)+")
+_OUTPUT = re.compile(r" (?:--output|-o|--beam-report)[ =]\S+")
+
+
+def published(results: Results, evidence: int) -> Results:
+    """The run in a form to keep and to show: each result with at most about so many bytes of evidence (`evidence.brief`), and without
+    the paths of the machine that ran it."""
+    header = msgspec.structs.replace(results.header, command=_OUTPUT.sub("", results.header.command))
+    return attrs.evolve(results, header=header, results=tuple(_published(result, evidence) for result in results.results))
+
+
+def _published(result: Result, limit: int) -> Result:
+    kept = _evidence.brief(result.evidence, limit, passed=result.verdict is Verdict.PASS)
+    text = _evidence.encode(msgspec.structs.replace(result, evidence=kept))
+    return msgspec.json.decode(_TEMPORARY.sub(b"/\xe2\x80\xa6", _INSTALLED.sub(b"/\xe2\x80\xa6/", text)), type=Result)
 
 
 def json_schema() -> dict[str, Any]:

@@ -21,9 +21,11 @@ from conformance.report.results import (
     BadLine,
     Header,
     NotResults,
+    Results,
     ResultsWriter,
     Runner,
     UnknownSchema,
+    published,
     read,
     schema_text,
     write_all,
@@ -229,7 +231,7 @@ def test_a_file_for_publishing_is_small(tmp_path: Path) -> None:
     whole = attrs.evolve(made, results=tuple(msgspec.structs.replace(result, evidence=seen) for result in made.results))
     assert {Verdict.PASS, Verdict.DECLINED} <= {result.verdict for result in whole.results}
     write_all(tmp_path / "whole.jsonl", whole)
-    write_all(tmp_path / "brief.jsonl", whole, evidence=2048)
+    write_all(tmp_path / "brief.jsonl", published(whole, 2048))
     brief = read(tmp_path / "brief.jsonl")
     assert (tmp_path / "brief.jsonl").stat().st_size < (tmp_path / "whole.jsonl").stat().st_size / 2
     assert [(r.key, r.verdict, r.message) for r in brief.results] == [(r.key, r.verdict, r.message) for r in whole.results]
@@ -240,3 +242,12 @@ def test_a_file_for_publishing_is_small(tmp_path: Path) -> None:
         else:
             assert 0 < len(result.evidence["transcript"]) < 100
             assert len(str(result.evidence)) < 4096
+
+
+def test_what_is_published_tells_no_paths_of_the_machine() -> None:
+    said = 'File "/home/me/venv/lib/python3.11/site-packages/apache_beam/runner.py", line 3; /root/go/pkg/mod/x/y.go:4; /tmp/a-b/c.log; /v1'
+    header = Header("0.1.0", Runner("prism"), command="beam-conformance run --runner prism --output /tmp/out -k window")
+    run = Results(header, (one(verdict=Verdict.ERROR, message=said),))
+    kept = published(run, 2048)
+    assert kept.results[0].message == ('File "/…/site-packages/apache_beam/runner.py", line 3; /…/pkg/mod/x/y.go:4; /…; /v1')
+    assert kept.header.command == "beam-conformance run --runner prism -k window"
