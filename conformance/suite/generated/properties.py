@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from attrs import define
 from hypothesis import strategies as st
 
 from conformance.oracle.errors import UnsupportedProgram
@@ -41,17 +42,44 @@ def for_all(
     """Every program that `programs` draws has an admissible outcome on `runner`; raises Wrong with the smallest that has not.
 
     Programs that once told something are asked first (`stored`). `source`: what plays scripts, where it is not what the run found out.
+    A program that the runner declines, for a requirement that not all of them have, says nothing about the others.
     """
     __tracebackhide__ = True
+    asking = _Asking(runner, label, source)
     for program in stored(label):
-        check_programs(runner, [program], label, source)
+        asking.check([program])
     try:
-        every(
-            runner, programs, lambda drawn: check_programs(runner, drawn, label, source), label, examples=examples, packed=packed
-        )
+        every(runner, programs, asking.check, label, examples=examples, packed=packed)
     except WrongProgram as error:
         _keep(runner, label, error)
         raise
+    if asking.declined is not None and not asking.ran:
+        raise asking.declined
+
+
+@define
+class _Asking:
+    """`check_programs` for what is drawn, with a count of what was declined."""
+
+    runner: RunnerUnderTest
+    label: str
+    source: str
+    ran: int = 0
+    declined: Declined | None = None
+
+    def check(self, programs: Sequence[Program]) -> None:
+        __tracebackhide__ = True
+        try:
+            check_programs(self.runner, programs, self.label, self.source)
+        except Declined as error:
+            if len(programs) > 1:
+                for program in programs:
+                    self.check([program])
+                return
+            self.declined = error
+            self.runner.remarks.update(["declined"])
+        else:
+            self.ran += len(programs)
 
 
 def for_all_under_scripts(runner: RunnerUnderTest, programs: st.SearchStrategy[Program], label: str) -> None:
