@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,8 @@ def test_the_search_for_the_smallest_ends(monkeypatch: pytest.MonkeyPatch) -> No
     assert count == drawing.SHRINKING_RUNS + 1
     assert str(costly(runner(1))[1]) == str(told)
     assert str(told) == f"sum {sum(eval(capped.asked[0]))}", "what is told to have been asked is what failed"
+    assert told.__context__ is None, "printing it must not walk through the whole search"
+    assert len(traceback.extract_tb(told.__traceback__)) < 10
     monkeypatch.setattr(drawing, "SHRINKING_RUNS", 5000)
     monkeypatch.setattr(drawing, "SHRINKING_SECONDS", 600.0)
     _, least = costly(runner(1))

@@ -176,12 +176,15 @@ class _OneByOne(Generic[T]):
         try:
             holds()
         except _Enough:
-            assert search.failure is not None
             self.runner.asked[:] = [repr(search.example)]
-            raise search.failure from None
         except FlakyFailure as group:  # the runner's answer differs from run to run; what it was first is what is told
             raise group.exceptions[0] from None
         except Exception:
             self.runner.asked[:] = asked[-1:]
             raise
-        return asked
+        else:
+            return asked
+        assert search.failure is not None
+        # As new: what it and those before it went through fills hundreds of frames, and whoever prints a failure walks through them all.
+        search.failure.__context__ = None
+        raise search.failure.with_traceback(None)
