@@ -36,7 +36,7 @@ __all__ = ["GRACE", "Bundles", "defect"]
 GRACE = 3.0
 #: Seconds for which a job that is through waits for the names of its metrics: without them they would be lost (P-MET-03). A worker that
 #: is lost ends the wait.
-NAMES_WAIT = 60.0
+NAMES_WAIT = 20.0
 
 
 class Bundles:

@@ -86,7 +86,7 @@ class Measures:
     async def _look_up(self, worker: Worker, shorts: Iterable[str]) -> None:
         """Asks once for each short id that is new on this worker (P-MET-03)."""
         unknown = sorted(short for short in shorts if short not in worker.short_ids and short not in worker.asked_ids)
-        if unknown:
+        if unknown and not worker.away:  # one that went away knows them no more; what it would be asked waited for ever
             request = fn_pb2.InstructionRequest(instruction_id=worker.question_id())
             request.monitoring_infos.monitoring_info_id.extend(unknown)
             answer = worker.ask(request)
