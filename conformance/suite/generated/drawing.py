@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 #: How many smaller examples are tried once one has failed, and for how many seconds on a runner of usual speed. The count alone ends the
 #: search where a job takes 50 ms, so that two runs tell the same example; the seconds are for runners that die or hang of each.
-SHRINKING_RUNS = 80
-SHRINKING_SECONDS = 8.0
+SHRINKING_RUNS = 60
+SHRINKING_SECONDS = 5.0
 
 
 def seed_for(seed: int, label: str) -> int:
