@@ -17,7 +17,7 @@ from attrs import frozen
 from google.protobuf.message import Message
 
 from conformance.endpoints import Endpoint, JobClient, errors
-from conformance.endpoints.outcome import JobOutcome
+from conformance.endpoints.outcome import JobOutcome, Phase
 from conformance.endpoints.refusal import Ending, classify, explain
 from conformance.harness import Session, invariants
 from conformance.harness.__main__ import FUNCTIONS_VARIABLE
@@ -205,7 +205,7 @@ class RunnerUnderTest:
         job |= {"options": self.job_options(options), "job_name": label, "transcript": session.transcript}
         try:
             outcome = client.run_job(pipeline, **job)
-            if classify(outcome) is Ending.POISONED and self.endpoint.managed:
+            if self.endpoint.managed and (classify(outcome) is Ending.POISONED or _died_before_it_was_asked(outcome)):
                 # An earlier job did it, and was told so as its own result; this one has not been asked yet.
                 self.endpoint.restart()
                 outcome = client.run_job(pipeline, **job)
@@ -363,6 +363,13 @@ class RunnerUnderTest:
             self.endpoint.restart()
         elif dead and not self.endpoint.alive():
             raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
+
+
+def _died_before_it_was_asked(outcome: JobOutcome) -> bool:
+    """Whether the endpoint was gone before it had the pipeline: a process may go down some moments after the job that did it had its
+    answer. A pipeline that an endpoint dies of in Prepare does so a second time."""
+    gone = isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable)
+    return gone and outcome.phase in (Phase.CONNECT, Phase.DESCRIBE, Phase.PREPARE)
 
 
 @cache
