@@ -234,8 +234,10 @@ class RunnerUnderTest:
             raise_unless_done(outcome, session)
         return run
 
-    def run_builders(self, builders: Sequence[Callable[[Program], object]], *, label: str) -> list[Run]:
-        """Run programs that builder functions make, in one job: a run each. Raises unless the job ended DONE."""
+    def run_builders(
+        self, builders: Sequence[Callable[[Program], object]], *, label: str, patience: float | None = None
+    ) -> list[Run]:
+        """Run programs that builder functions make, in one job: a run each. Raises unless the job ended DONE. `patience` as in `submit`."""
         __tracebackhide__ = True
         session = self.session()
         prefixes = [f"g{index}." for index in range(len(builders))]
@@ -245,7 +247,7 @@ class RunnerUnderTest:
             build(program)
             pipelines.append(program.build(self.environment(session)))
         pipeline = _one_pipeline(pipelines)
-        outcome = self.submit(pipeline, session, label=label)
+        outcome = self.submit(pipeline, session, label=label, patience=patience)
         runs = [Run(prefix, outcome, session, pipeline, shared=len(builders) > 1) for prefix in prefixes]
         self.last_run = runs[0]
         raise_unless_done(outcome, session)

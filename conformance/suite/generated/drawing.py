@@ -123,18 +123,18 @@ class _Search(Generic[T]):
     failure: Exception | None = None
     example: T | None = None
     _runs: int = field(default=0, init=False)
+    #: When the run began that failed first: where a job hangs, no time is left for another that may.
     _since: float = field(default=0.0, init=False)
 
     def failed(self, example: T, error: Exception) -> None:
-        if self.failure is None:
-            self._since = self.clock()
-        elif type(error) is not type(self.failure):
+        if self.failure is not None and type(error) is not type(self.failure):
             return
         self.example, self.failure = example, error
 
     def go_on(self) -> None:
         """Called before each run. Raises _Enough when it is one too many."""
         if self.failure is None:
+            self._since = self.clock()
             return
         self._runs += 1
         if self._runs > SHRINKING_RUNS or self.clock() - self._since > self.seconds:

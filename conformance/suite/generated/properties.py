@@ -153,6 +153,9 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
             raise WrongProgram(program, verdict)
 
 
+#: Seconds for a job of drawn programs, which takes less than one where nothing is wrong: some runners hang of some programs.
+PATIENCE = 20.0
+
 #: Said of an outcome that the oracle cannot judge although it can judge the program: too many runs might have led to it.
 UNJUDGED = "not judged: "
 
@@ -175,7 +178,7 @@ def run_programs(
     """Each program with what its observers saw. Raises NotExercised for a script that nothing can play on this endpoint."""
     scripted = any(not program.is_bounded for program in programs)
     runner.played_by = player = (source or runner.script_source) if scripted else ""
-    runs = runner.run_builders([_builder(program, player) for program in programs], label=label)
+    runs = runner.run_builders([_builder(program, player) for program in programs], label=label, patience=PATIENCE)
     return [(program, seen_by(program, run)) for program, run in zip(programs, runs, strict=True)]
 
 
