@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from conformance.endpoints import errors
 from conformance.suite.checks import Wrong
 from conformance.suite.generated import properties
 from conformance.suite.outcomes import Declined
@@ -50,3 +51,18 @@ def test_a_fault_in_the_rest_is_told(monkeypatch: pytest.MonkeyPatch, pack_size:
 def test_a_runner_that_declines_all_has_declined(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Declined):
         ask(monkeypatch, lambda number: True, lambda number: False)
+
+
+@pytest.mark.parametrize("error", [errors.PhaseTimeout("run", "a terminal state", 20), RuntimeError("ours")])
+def test_a_program_that_fails_alone_is_not_asked_again(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Of a pack each is asked alone; of one there is nothing left to tell apart, however it failed."""
+    asked: list[int] = []
+
+    def run(_runner: Any, numbers: Sequence[int], _label: str, _source: str = "") -> Any:
+        asked.append(len(numbers))
+        raise error
+
+    monkeypatch.setattr(properties, "run_programs", run)
+    with pytest.raises(type(error)):
+        properties.check_programs(SimpleNamespace(), [1, 2, 3], "numbers")  # type: ignore[arg-type, list-item]
+    assert asked == [3, 1]

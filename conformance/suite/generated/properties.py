@@ -136,8 +136,10 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
     except EndpointGone:
         raise
     except Exception as error:
-        if len(programs) == 1 and isinstance(error, JobEndedBadly | Declined):
-            raise type(error)(f"{error} (program: {programs[0].to_json()})") from None
+        if len(programs) == 1:
+            if isinstance(error, JobEndedBadly | Declined):
+                raise type(error)(f"{error} (program: {programs[0].to_json()})") from None
+            raise
         for program in programs:  # the pack failed: which program does, alone?
             check_programs(runner, [program], label, source)
         raise
