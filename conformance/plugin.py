@@ -255,6 +255,8 @@ class SuiteSession:
             error=error,
             detail=report.longreprtext,
         )
+        if CASE in item.stash:  # pytest keeps items to the end, and a case holds the transcript of its job
+            del item.stash[CASE]
         # xdist carries attributes that are plain data from its workers to the controller
         report.beam_result = result  # type: ignore[attr-defined]
         report.beam_identity = self.conductor.identity()  # type: ignore[attr-defined]

@@ -70,10 +70,7 @@ class Conductor:
 
     def begin(self, mark: Marked) -> None:
         """Make ready for an assertion. Raise Blocked if a prerequisite of its leaf did not pass."""
-        self.runner.played_by = ""
-        self.runner.mode = self._program_mode(mark)
-        self.runner.remarks.clear()
-        self.runner.asked.clear()
+        self.runner.begin(self._program_mode(mark))
         if because := blocked_because(mark.assertion.partition("/")[0], self._broken):
             raise Blocked(because)
 

@@ -117,7 +117,7 @@ def test_composite_keys(case: Case) -> Scenario:
     )
 
 
-@asserts("CORE21/keys-of-many-bytes")
+@asserts("CORE21/keys-of-many-bytes", alone=True)
 @pytest.mark.parametrize("size", [10 * KILO, 100 * KILO, 1000 * KILO, 5000 * KILO])
 def test_keys_of_many_bytes(case: Case, size: int) -> Scenario:
     # the function makes the key, so that the pipeline itself stays small
@@ -150,7 +150,7 @@ def test_many_values(case: Case) -> Scenario:
     holds(sorted(groups[0][1]) == list(range(count)), "the values are not those that went in", rule="M-BNDL-13")
 
 
-@asserts("CORE22/values-larger-than-a-message")
+@asserts("CORE22/values-larger-than-a-message", alone=True)
 def test_values_larger_than_a_message(case: Case) -> Scenario:
     count, size = 24, 512 * KILO
     numbers = case.program.create(list(range(count)))

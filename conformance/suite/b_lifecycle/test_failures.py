@@ -67,7 +67,7 @@ def test_failing_branch(case: Case) -> Scenario:
 @asserts("LIFE07/failing-early-in-a-long-bundle", any_outcome=True)
 def test_failing_early(case: Case) -> Scenario:
     """The runner still has megabytes to send when the bundle is answered with an error; it must stop (P-DATA-15)."""
-    many = case.program.create(["k"]).par_do(Fn("large", size=100_000, count=300), coders.BYTES)
+    many = case.program.create(["k"]).par_do(Fn("large", size=100_000, count=60), coders.BYTES)
     keyed = many.par_do(Fn("key_by", expr=["value"]), coders.kv(coders.BYTES, coders.BYTES))
     keyed.group_by_key().par_do(Fn("fail", text=REASON, at=0)).par_do(Fn("drop"), coders.BYTES)
     run = yield

@@ -267,19 +267,19 @@ def test_timers_behind_the_answer(runner: RunnerUnderTest) -> None:
 # Size and loss
 
 
-@asserts("DATA07/much-both-ways")
+@asserts("DATA07/much-both-ways", alone=True)
 def test_much_both_ways(case: Case) -> Scenario:
-    large = case.program.impulse().par_do(Fn("large", size=MIB, count=32), coders.BYTES, name="large")
+    large = case.program.impulse().par_do(Fn("large", size=MIB, count=12), coders.BYTES, name="large")
     pairs = large.par_do(Fn("with_key", key="k"), coders.kv(coders.STRING, coders.BYTES))
     values = pairs.group_by_key().par_do(Fn("flat_map", expr=["val"]), coders.BYTES, name="ungroup")
     again = values.par_do(Fn("with_key", key="j"), coders.kv(coders.STRING, coders.BYTES), name="key-again")
     last = again.group_by_key(name="group-again").par_do(Fn("flat_map", expr=["val"]), coders.BYTES, name="ungroup-again")
     last.par_do(Fn(SIZE_OF, observer=case.program.prefix + "out"), coders.BYTES)
     run = yield
-    same(run.sorted_values("out"), [(number, MIB) for number in range(32)], "32 MiB through two groupings", rule="P-DATA-15")
+    same(run.sorted_values("out"), [(number, MIB) for number in range(12)], "12 MiB through two groupings", rule="P-DATA-15")
 
 
-@asserts("DATA08/element-of-16-mib")
+@asserts("DATA08/element-of-16-mib", alone=True)
 @pytest.mark.parametrize("size", [5 * MIB, 16 * MIB], ids=["5", "16"])
 def test_large_element(case: Case, size: int) -> Scenario:
     large = case.program.impulse().par_do(Fn("large", size=size), coders.BYTES, name="large")
