@@ -7,6 +7,7 @@ event, the plainest windowing and the fewest steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import attrs
 from hypothesis import strategies as st
@@ -61,6 +62,7 @@ __all__ = [
 ]
 
 
+@cache  # a strategy is checked when it is first drawn from, which costs more than the draw
 def _triggers(*, clock: bool = True) -> SearchStrategy[Trigger]:
     """Triggers whose firings a script determines: no clock at its target on arrival (A-2), none that may fire at any time (A-16)."""
     count: SearchStrategy[Trigger] = st.integers(1, 3).map(AfterCount)
@@ -97,10 +99,15 @@ def windowings(draw: DrawFn, fns: Sequence[WindowFn], *, clock: bool = True, lat
     return attrs.evolve(windowing, trigger=DefaultTrigger() if default else windowing.trigger, allowed_lateness=1000)
 
 
+@cache
+def _elements(latest: int) -> SearchStrategy[Element]:
+    return st.builds(Element, st.integers(0, 9), st.integers(0, latest))
+
+
 @st.composite
 def events(draw: DrawFn, *, most: int = 7, ways: int = 1, together: int = 2, latest: int = 19) -> tuple[Event, ...]:
     """A script: elements, some behind the watermark; watermarks that move; and a clock that moves by what is no trigger's delay."""
-    element = st.builds(Element, st.integers(0, 9), st.integers(0, latest))
+    element = _elements(latest)
     made: list[Event] = []
     watermarks = [-1] * ways
     for _ in range(draw(st.integers(2, most), label="events")):
@@ -177,7 +184,7 @@ def several_source_programs(draw: DrawFn) -> Program:
     script = build.add(Script(build.name("s"), draw(events(ways=ways), label="script"), "int", ways))
     streams = [f"{script}#{way}" for way in range(ways)] if ways > 1 else [script]
     if ways == 1 or draw(st.booleans(), label="bounded source"):
-        element = st.builds(Element, st.integers(0, 9), st.integers(0, 19))
+        element = _elements(19)
         bounded = draw(st.lists(element, min_size=0 if ways > 1 else 1, max_size=2), label="bounded")
         streams.append(build.add(Bounded(build.name("b"), tuple(bounded))))
     windowing = draw(windowings([Fixed(10), Sliding(10, 5), Global(), Sessions(10)]), label="windowing")

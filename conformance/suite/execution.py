@@ -38,8 +38,8 @@ from conformance.wire.api import pipeline_pb2 as pb
 __all__ = ["RunnerUnderTest", "digest"]
 
 
-#: Garbage is collected once transcripts of so many bytes may hang in it; left alone, a run peaks at some 800 MB instead of 350.
-COLLECTED_BYTES = 16 << 20
+#: Garbage is collected after a transcript of so many bytes; left alone, a run peaks at some 800 MB a process instead of 350.
+LARGE_BYTES = 4 << 20
 #: Of so many breaches of one invariant the messages around are kept.
 KEPT_BREACHES = 3
 #: How many messages before and after the first wrong one are kept.
@@ -87,8 +87,8 @@ class RunnerUnderTest:
         self.containers = Containers()
         #: The last run, as evidence for property-based tests.
         self.last_run: Run | None = None
-        #: Size of the transcripts since garbage was last collected.
-        self._bytes = 0
+        #: Was there a large transcript since garbage was last collected?
+        self._large = False
         #: What the assertion at hand asked the runner to run, in order: digests of pipelines, drawn programs in words.
         self.asked: list[str] = []
         #: What of Beam's interface the transcripts held, if the settings ask for it.
@@ -112,9 +112,9 @@ class RunnerUnderTest:
         self.remarks.clear()
         self.asked.clear()
         self.last_run = None
-        if self._bytes > COLLECTED_BYTES:  # transcripts hang in cycles, and the collector counts objects, not bytes
+        if self._large:  # transcripts hang in cycles, and the collector counts objects, not bytes
             gc.collect()
-            self._bytes = 0
+            self._large = False
 
     # -- what this runner does and never does, learned once a run
 
@@ -227,9 +227,9 @@ class RunnerUnderTest:
                 outcome = client.run_job(pipeline, **job)
         finally:
             session.close()
-        self._bytes += sum(
-            event.message.ByteSize() for event in session.transcript.events() if isinstance(event.message, Message)
-        )
+        messages = (event.message for event in session.transcript.events())
+        size = sum(message.ByteSize() for message in messages if isinstance(message, Message))
+        self._large |= size > LARGE_BYTES
         self._check(session, pipeline, label, failed=outcome.state == "FAILED")
         if isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable):
             self._after_trouble(dead=True)

@@ -58,7 +58,7 @@ def scripts(
 
 
 def for_all_scripts(runner: RunnerUnderTest, label: str, *, obeyed: bool = False, source: str = "", **fixed: Any) -> None:
-    """The property of one leaf over `scripts(**fixed)`. Thirty leaves draw from one generator, so half the examples do for each.
+    """The property of one leaf over `scripts(**fixed)`. Thirty leaves draw from one generator, so a third of the examples does for each.
 
     Where a function plays the scripts, those that move the clock or ask for its time are left out, and a lagging watermark is no
     fault. With `obeyed` the property says nothing where the watermark lagged. Raises NotExercised then, and if no script is left.
@@ -70,7 +70,7 @@ def for_all_scripts(runner: RunnerUnderTest, label: str, *, obeyed: bool = False
         drawn = drawn.filter(_plays_without_clock)
     lagged = runner.lagged
     try:
-        examples = max(1, runner.settings.examples // 2)
+        examples = max(1, runner.settings.examples // 3)
         for_all(runner, drawn, label, examples, source=source, packed=False)
     except Unsatisfiable:
         raise NotExercised("the runner declines TestStream, and nothing else can move its processing time") from None
