@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ from conformance.suite.o_control.misbehaving import GROUPS, PATIENCE
 from conformance.suite.outcomes import NotExercised
 
 #: Above gRPC's default limit of 4 MiB; no two places are alike.
-LARGE = b"".join(number.to_bytes(4, "big") for number in range(6 * 2**20 // 4))
+LARGE = random.Random(6).randbytes(6 << 20)
 
 
 @contextmanager

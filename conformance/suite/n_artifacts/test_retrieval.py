@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import grpc
@@ -21,7 +22,7 @@ RETRIEVAL = "org.apache.beam.model.job_management.v1.ArtifactRetrievalService"
 #: Every byte, so that a transcoding of any kind shows.
 BYTES = bytes(range(256)) * 5
 #: Above gRPC's default limit of 4 MiB; no two places are alike.
-LARGE = b"".join(number.to_bytes(4, "big") for number in range(6 * 2**20 // 4))
+LARGE = random.Random(6).randbytes(6 << 20)
 GRPC_LIMIT = 4 * 2**20
 
 
