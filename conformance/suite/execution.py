@@ -227,9 +227,6 @@ class RunnerUnderTest:
                 outcome = client.run_job(pipeline, **job)
         finally:
             session.close()
-        messages = (event.message for event in session.transcript.events())
-        size = sum(message.ByteSize() for message in messages if isinstance(message, Message))
-        self._large |= size > LARGE_BYTES
         self._check(session, pipeline, label, failed=outcome.state == "FAILED")
         if isinstance(outcome.error, errors.EndpointDied | errors.EndpointUnreachable):
             self._after_trouble(dead=True)
@@ -351,6 +348,9 @@ class RunnerUnderTest:
     # -- health and invariants
 
     def _check(self, session: Session, pipeline: pb.Pipeline, label: str, *, failed: bool) -> None:
+        messages = (event.message for event in session.transcript.events())
+        size = sum(message.ByteSize() for message in messages if isinstance(message, Message))
+        self._large |= size > LARGE_BYTES
         if self.settings.environment != "loopback":  # the Fn API side of the transcript is in the processes
             return
         if session.script.breaks_protocol:  # what a runner makes of such a worker is its freedom (o_control.misbehaving)
