@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,8 +20,10 @@ from conformance.suite.run import Run
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["SECOND", "Staged", "Two", "embedded", "file", "run_in_two", "run_with", "url"]
+__all__ = ["LARGE", "SECOND", "Staged", "Two", "embedded", "file", "run_in_two", "run_with", "url"]
 
+#: Above gRPC's default limit of 4 MiB; no two places are alike.
+LARGE = random.Random(6).randbytes(6 << 20)
 #: The id of the second environment of `run_in_two`.
 SECOND = "second"
 PAIRS = coders.kv(coders.STRING, coders.VARINT)

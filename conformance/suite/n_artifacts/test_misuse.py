@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,12 +14,9 @@ from conformance.suite.checks import Wrong, holds, same
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.m_job_api.driving import Job, build, plain, probing, run_program
 from conformance.suite.n_artifacts.misuse import leave_early, stage_at_once
-from conformance.suite.n_artifacts.staging import Fetching, file
+from conformance.suite.n_artifacts.staging import LARGE, Fetching, file
 from conformance.suite.o_control.misbehaving import GROUPS, PATIENCE
 from conformance.suite.outcomes import NotExercised
-
-#: Above gRPC's default limit of 4 MiB; no two places are alike.
-LARGE = random.Random(6).randbytes(6 << 20)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import grpc
@@ -12,7 +11,7 @@ from conformance.harness.worker import Worker
 from conformance.suite.assertions import asserts
 from conformance.suite.checks import holds, same
 from conformance.suite.execution import RunnerUnderTest
-from conformance.suite.n_artifacts.staging import Staged, embedded, file, run_with, url
+from conformance.suite.n_artifacts.staging import LARGE, Staged, embedded, file, run_with, url
 from conformance.suite.outcomes import NotExercised
 from conformance.wire import rpc, urns
 from conformance.wire.api import artifact_pb2
@@ -21,8 +20,6 @@ from conformance.wire.api import pipeline_pb2 as pb
 RETRIEVAL = "org.apache.beam.model.job_management.v1.ArtifactRetrievalService"
 #: Every byte, so that a transcoding of any kind shows.
 BYTES = bytes(range(256)) * 5
-#: Above gRPC's default limit of 4 MiB; no two places are alike.
-LARGE = random.Random(6).randbytes(6 << 20)
 GRPC_LIMIT = 4 * 2**20
 
 
