@@ -3,7 +3,7 @@
 It has no part in any protocol. A *front* is a port of its own for one port of the others'; whatever address one side tells the
 other is replaced by its front, so that all calls come by: the job service's and its staging endpoint, the worker pool of the
 harness, and what StartWorker, provision and bundle descriptors name. Messages are opened only where they hold an address or the
-fault wants them.
+fault wants them. A recorder may look at each message as the side that is spoken to gets it.
 
 Works where both sides reach this machine by the names that they tell each other; not for workers in containers.
 """
@@ -11,29 +11,52 @@ Works where both sides reach this machine by the names that they tell each other
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import grpc
+from attrs import frozen
 
 from conformance.endpoints.faults import FAULTS, TO_RUNNER, TO_SUITE, Fault
 from conformance.wire import rpc, urns
 from conformance.wire.api import fn_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["Proxy"]
+__all__ = ["Passing", "Proxy", "Recorder"]
 
 T = TypeVar("T")
 #: Replaces an address.
 Swap = Callable[[str], Coroutine[Any, Any, str]]
 
 
+@frozen
+class Passing:
+    """One message on its way: of which call, in which direction, with the metadata of the call."""
+
+    #: `package.Service/Method`
+    method: str
+    direction: str
+    #: Tells the calls of one proxy apart.
+    call: int
+    metadata: tuple[tuple[str, str], ...]
+    #: Whether the caller of the method sent it, else it is an answer.
+    asked: bool
+    data: bytes
+
+
+#: Given every message that passes, in the proxy's own thread; it must be quick and must not raise.
+Recorder = Callable[[Passing], None]
+
+
 class Proxy:
     """One proxy with one fault (or none), for one job service at a time."""
 
-    def __init__(self, fault: str = "") -> None:
+    def __init__(self, fault: str = "", recorder: Recorder | None = None) -> None:
         self._fault: Fault | None = FAULTS[fault] if fault else None
+        self.recorder = recorder
+        self.calls = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
@@ -63,6 +86,11 @@ class Proxy:
             await server.stop(None)
         for channel in self._channels:
             await channel.close()
+        # Calls that a worker left open end with the port, so that none outlives the loop.
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     # ---- ports
 
@@ -130,11 +158,12 @@ class _Forward(grpc.GenericRpcHandler):
             asked, answered = (TO_SUITE, TO_RUNNER) if inward else (TO_RUNNER, TO_SUITE)
             method = details.method.removeprefix("/")
             metadata = [pair for pair in context.invocation_metadata() or () if not pair[0].startswith(("user-agent", ":"))]
+            see = self._witness(method, metadata)
             call = self._channel.stream_stream(details.method)(
-                self._proxy.passed(method, asked, requests), metadata=metadata, timeout=context.time_remaining()
+                see(self._proxy.passed(method, asked, requests), asked, True), metadata=metadata, timeout=context.time_remaining()
             )
             try:
-                async for answer in self._proxy.passed(method, answered, call):
+                async for answer in see(self._proxy.passed(method, answered, call), answered, False):
                     yield answer
             except grpc.aio.AioRpcError as error:
                 await context.abort(error.code(), error.details() or "")
@@ -142,6 +171,19 @@ class _Forward(grpc.GenericRpcHandler):
                 call.cancel()
 
         return grpc.stream_stream_rpc_method_handler(handle)
+
+    def _witness(self, method: str, metadata: list[tuple[str, str]]) -> Callable[..., AsyncIterator[bytes]]:
+        """Shows the messages of one call to the recorder as they pass."""
+        recorder, number = self._proxy.recorder, next(self._proxy.calls)
+        pairs = tuple((name, value) for name, value in metadata if isinstance(value, str))
+
+        async def see(messages: AsyncIterator[bytes], direction: str, asked: bool) -> AsyncIterator[bytes]:
+            async for data in messages:
+                if recorder is not None:
+                    recorder(Passing(method, direction, number, pairs, asked, data))
+                yield data
+
+        return see
 
 
 # ---- where addresses stand

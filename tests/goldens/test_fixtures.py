@@ -93,3 +93,8 @@ def test_every_golden_has_a_page() -> None:
         for file in directory.glob("*"):
             known = file.name in page or re.fullmatch(r"q\d+\.json|README\.md|__pycache__", file.name)
             assert known, f"{file.name} is not explained in {directory.name}/README.md"
+
+
+def test_lines_of_the_sdk_rows_are_those_of_their_maker() -> None:
+    for name, content in maker("sdks").files().items():
+        assert content == (golden("sdks") / name).read_text(encoding="utf-8"), name

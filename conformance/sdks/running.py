@@ -1,0 +1,260 @@
+"""Runs rows on a runner: a driver for each SDK, one row after another, each judged by what it wrote; answers results as plain data.
+
+The job goes through a recording proxy, so that the judgement knows what was submitted and how it was run, whatever the SDK says.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from conformance.endpoints import Endpoint, JobClient
+from conformance.endpoints.errors import EndpointError, ToolMissing
+from conformance.endpoints.refusal import unsupported
+from conformance.harness.transcript import Transcript
+from conformance.pipeline import draw
+from conformance.report.verdicts import NOT_APPLICABLE, Verdict
+from conformance.sdks import facts, materials
+from conformance.sdks.driver import Driver, DriverDied, DriverSilent
+from conformance.sdks.languages import SDKS, Progress, Sdk
+from conformance.sdks.recording import recorded
+from conformance.sdks.rows import Row
+
+__all__ = ["Judgement", "Plan", "Turn", "planned", "run"]
+
+#: For one row: a tiny job takes 0.1 s with Python or Go, and 10 s the first time on a JVM with two busy cores.
+ROW_SECONDS = 60.0
+#: How long a driver gets to see the end of a job that was cancelled under it.
+LATE_SECONDS = 10.0
+#: How many messages of a job a result keeps, the last ones.
+KEPT_MESSAGES = 400
+
+
+@frozen
+class Plan:
+    """What is to be run: rows × SDKs × modes on one endpoint."""
+
+    endpoint: Endpoint
+    rows: Sequence[Row]
+    languages: Sequence[str]
+    modes: Sequence[str]
+    timeout_scale: float = 1.0
+    #: For the line that repeats one row.
+    runner: str = "reference"
+
+    @property
+    def seconds(self) -> float:
+        return ROW_SECONDS * self.timeout_scale * self.endpoint.profile.slowness
+
+
+@frozen
+class Judgement:
+    """What became of one row, before it is a result."""
+
+    verdict: Verdict
+    message: str
+    phase: str = ""
+    expected: Any = None
+    observed: Any = None
+    #: What each fact of the wire showed: slug → sentence, or NotSeen.
+    wire: dict[str, str | facts.NotSeen] = field(factory=dict)
+    evidence: dict[str, Any] = field(factory=dict)
+
+
+def planned(plan: Plan) -> int:
+    """How many results a plan will have."""
+    return len(plan.languages) * len(plan.modes) * sum(1 + len(row.wire) for row in plan.rows)
+
+
+def run(plan: Plan, progress: Progress = lambda message: None) -> Iterator[dict[str, Any]]:
+    """The results, SDK by SDK, as they come."""
+    for name in plan.languages:
+        try:
+            with Turn(plan, SDKS[name], progress) as turn:
+                for mode in plan.modes:
+                    for row in plan.rows:
+                        yield from turn.results_of(row, mode)
+        except ToolMissing as error:
+            for row, mode in ((row, mode) for row in plan.rows for mode in plan.modes):
+                missing = Judgement(Verdict.NO_VERDICT, f"not run: {error}", "setup")
+                yield from as_results(plan, row, name, mode, missing, 0.0)
+
+
+class Turn:
+    """One SDK's turn: its driver, started anew whenever it had to be given up."""
+
+    def __init__(self, plan: Plan, sdk: Sdk, progress: Progress = lambda message: None) -> None:
+        self.plan = plan
+        self.sdk = sdk
+        self.progress = progress
+        self.argv = sdk.command(progress)
+        self._driver: Driver | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.give_up()
+
+    def results_of(self, row: Row, mode: str) -> Iterator[dict[str, Any]]:
+        """The results of one row in one mode."""
+        started = time.monotonic()
+        judgement = self.judge(row, mode)
+        return as_results(self.plan, row, self.sdk.name, mode, judgement, time.monotonic() - started)
+
+    def driver(self) -> Driver:
+        if self._driver is None or not self._driver.alive():
+            self.give_up()
+            self._driver = Driver(self.argv)
+        return self._driver
+
+    def give_up(self) -> None:
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
+
+    def judge(self, row: Row, mode: str) -> Judgement:
+        if reason := row.why_not(self.sdk.name, mode):
+            return Judgement(Verdict.NO_VERDICT, f"not expressible: {reason}", NOT_APPLICABLE)
+        if not self.plan.endpoint.alive() and self.plan.endpoint.managed:
+            self.plan.endpoint.restart()
+        with (
+            tempfile.TemporaryDirectory(prefix="beam-conformance-") as folder,
+            recorded(self.plan.endpoint.url) as (url, transcript),
+        ):
+            try:
+                judgement = self._judged(row, mode, url, Path(folder), transcript)
+            except EndpointError as error:
+                judgement = Judgement(Verdict.ERROR, str(error), "run")
+            return with_evidence(judgement, transcript)
+
+    def _judged(self, row: Row, mode: str, url: str, folder: Path, transcript: Transcript) -> Judgement:
+        output = folder / "output"
+        output.mkdir()
+        task: dict[str, Any] = {"row": row.name, "mode": mode, "endpoint": url, "output": str(output), "options": {}}
+        if row.input:
+            materials.write_input(row, folder / "input.tsv")
+            task["input"] = str(folder / "input.tsv")
+            task["options"]["text"] = str(materials.golden_file(row.input))
+        if row.metrics:
+            task["options"]["metrics"] = True
+        try:
+            answer = self.driver().ask(task, self.plan.seconds)
+        except DriverSilent:
+            return self._silent(transcript)
+        except DriverDied as error:
+            self.give_up()
+            return Judgement(Verdict.NO_VERDICT, f"the SDK's process is at fault, not the runner: {error}", "sdk")
+        if answer["state"] != "DONE":
+            return self._not_done(answer, transcript)
+        return outcome(row, answer, output, transcript)
+
+    def _silent(self, transcript: Transcript) -> Judgement:
+        """The job takes too long: cancel it, and see whether the SDK comes back."""
+        jobs = facts.job_ids(transcript)
+        if jobs and self.plan.endpoint.alive():
+            with JobClient(self.plan.endpoint) as client:
+                for job in jobs:
+                    try:
+                        client.cancel(job)
+                    except EndpointError as error:
+                        self.progress(f"job {job} could not be cancelled: {error}")
+        try:
+            self.driver().late(LATE_SECONDS)
+        except (DriverSilent, DriverDied):
+            self.give_up()
+        what = f"the end of job {jobs[-1]}" if jobs else "the SDK to submit a job"
+        return Judgement(Verdict.TIMEOUT, f"waited {self.plan.seconds:.0f} s for {what}", "run" if jobs else "prepare")
+
+    def _not_done(self, answer: dict[str, Any], transcript: Transcript) -> Judgement:
+        phase = "run" if facts.job_ids(transcript) else "prepare"
+        if self.plan.endpoint.gone(1.0):
+            return Judgement(Verdict.ERROR, f"the runner died:\n{self.plan.endpoint.log_tail(20)}", phase)
+        told = facts.errors_told(transcript)
+        said = told or answer["error"]
+        if feature := unsupported(told) or unsupported(answer["error"]):
+            return Judgement(Verdict.DECLINED, feature, phase)
+        if facts.submitted(transcript) is None:
+            return Judgement(Verdict.NO_VERDICT, f"the SDK submitted nothing: {answer['error']}", "sdk")
+        return Judgement(Verdict.ERROR, f"the job ended {answer['state']}: {_last_lines(said)}", phase)
+
+
+def _last_lines(text: str, limit: int = 1500) -> str:
+    text = text.strip()
+    return text if len(text) <= limit else f"… {text[-limit:]}"
+
+
+def outcome(row: Row, answer: dict[str, Any], output: Path, transcript: Transcript) -> Judgement:
+    """The judgement of a job that ended DONE, by what it wrote."""
+    found = materials.compare(materials.expected_lines(row), materials.observed_lines(output))
+    if found.ok and row.metrics:
+        found = materials.compare_metrics(row, answer["metrics"])
+    verdict = Verdict.PASS if found.ok else Verdict.WRONG
+    return Judgement(verdict, found.sentence, "", found.expected, found.observed, wire=seen(row, transcript))
+
+
+def seen(row: Row, transcript: Transcript) -> dict[str, str | facts.NotSeen]:
+    shown: dict[str, str | facts.NotSeen] = {}
+    for wire in row.wire:
+        try:
+            shown[wire.slug] = facts.FACTS[wire.fact](transcript)
+        except facts.NotSeen as error:
+            shown[wire.slug] = error
+    return shown
+
+
+def with_evidence(judgement: Judgement, transcript: Transcript) -> Judgement:
+    """What lets a reader see for themselves: the pipeline as it was submitted, the stages, and the messages of what did not pass."""
+    evidence = judgement.evidence
+    pipeline = facts.submitted(transcript)
+    if pipeline is not None:
+        evidence["program"] = {"mermaid": draw.mermaid(pipeline)}
+        evidence["notes"] = [
+            f"jobs {', '.join(facts.job_ids(transcript)) or 'none'}; {len(facts.descriptors(transcript))} stages of workers; "
+            f"{len(transcript)} messages passed"
+        ]
+    if judgement.verdict not in (Verdict.PASS, Verdict.NO_VERDICT):
+        evidence["transcript"] = [event.to_json() for event in list(transcript)[-KEPT_MESSAGES:]]
+    return judgement
+
+
+def as_results(plan: Plan, row: Row, language: str, mode: str, judgement: Judgement, seconds: float) -> Iterator[dict[str, Any]]:
+    """The results of one row: its outcome, and each fact of the wire."""
+    words = ["beam-conformance", "run", "--runner", plan.runner, "--sdk", language, "--leaf", row.id, "--mode", mode]
+    common = {"leaf": row.id, "mode": mode, "sdk": language, "rule": row.rule}
+    command = shlex.join(words)
+    yield common | {
+        "assertion": row.outcome,
+        "level": "MUST",
+        "verdict": judgement.verdict.value,
+        "phase": judgement.phase,
+        "message": judgement.message,
+        "statement": row.statement,
+        "expected": judgement.expected,
+        "observed": judgement.observed,
+        "seconds": round(seconds, 3),
+        "evidence": judgement.evidence | {"command": command},
+    }
+    for wire in row.wire:
+        shown = judgement.wire.get(wire.slug)
+        if shown is None:
+            verdict, message = Verdict.NO_VERDICT, judgement.message
+        else:
+            verdict = Verdict.WRONG if isinstance(shown, facts.NotSeen) else Verdict.PASS
+            message = str(shown)
+        yield common | {
+            "assertion": f"{row.id}/{wire.slug}",
+            "level": wire.level,
+            "verdict": verdict.value,
+            "phase": judgement.phase if shown is None else "",
+            "message": message,
+            "statement": wire.statement,
+            "evidence": {"command": command},
+        }
