@@ -58,14 +58,16 @@ def list_mutants(names: tuple[str, ...]) -> None:
 
 @mutants_group.command("run")
 @click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Ask the whole suite, not only the named assertions.")
+@click.option("--areas", "scope", flag_value="areas", help="Ask all of the areas in which the fault shows.")
+@click.option("--all", "scope", flag_value="all", help="Ask the whole suite.")
 @click.option("--resume", is_flag=True, help="Leave out what the output has of the same code.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that ask at a time.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated programs.")
 @click.option("--output", default=MATRIX, show_default=True, metavar="FILE", type=click.Path(path_type=Path))
-def run_mutants(names: tuple[str, ...], everything: bool, resume: bool, jobs: int, seed: int, output: Path) -> None:
+def run_mutants(names: tuple[str, ...], scope: str | None, resume: bool, jobs: int, seed: int, output: Path) -> None:
     """Run mutants (ids or families; all if none is named) and tell what became of each.
 
+    Only the assertion that is named for a mutant is asked, unless --areas or --all asks more: which others kill it too.
     Exit code 1 unless every mutant was killed by the assertion that is named for it, for the reason that is named.
     """
     import msgspec
@@ -74,13 +76,13 @@ def run_mutants(names: tuple[str, ...], everything: bool, resume: bool, jobs: in
     from conformance.suite.mutants.judging import Status
 
     mutants = _chosen(names)
-    plan = mutation.Plan(all=everything, jobs=jobs, seed=seed)
-    mark = mutation.fingerprint()
+    plan = mutation.Plan(scope=mutation.Scope(scope or "named"), jobs=jobs, seed=seed)
+    marks = mutation.fingerprints(mutants)
     known = mutation.read_fates(output) if resume else {}
     kept = {
         mutant.id: known[mutant.id]
         for mutant in mutants
-        if mutant.id in known and known[mutant.id].fingerprint == mark and known[mutant.id].all == everything
+        if mutant.id in known and (known[mutant.id].fingerprint, known[mutant.id].scope) == (marks[mutant.id], plan.scope)
     }
     left = [mutant for mutant in mutants if mutant.id not in kept]
     if left:
@@ -89,7 +91,7 @@ def run_mutants(names: tuple[str, ...], everything: bool, resume: bool, jobs: in
     fates = list(kept.values())
     with output.open("ab" if resume else "wb") as file:
         for fate in mutation.run_matrix(left, plan):
-            fate = msgspec.structs.replace(fate, fingerprint=mark)
+            fate = msgspec.structs.replace(fate, fingerprint=marks[fate.mutant])
             fates.append(fate)
             file.write(msgspec.json.encode(fate) + b"\n")
             file.flush()
@@ -142,11 +144,9 @@ def write_kills(matrix: Path, check: bool) -> None:
 @click.option("--level", type=click.Choice(["MUST", "SHOULD", "MAY"]), default="MUST", show_default=True)
 def list_idle(level: str) -> None:
     """Print the assertions of a level that kill no mutant, by what `kills` last wrote: nothing shows yet that they see anything."""
-    from conformance.suite import ledger
     from conformance.suite.mutants import kills
 
-    asked = [assertion.id for assertion in ledger.load().assertions if assertion.level == level]
-    idle = kills.without_kills(asked)
-    for name in idle:
+    found = kills.idle(level)
+    for name in found.idle:
         click.echo(name)
-    click.echo(f"{len(idle)} of {len(asked)} {level} assertions kill no mutant")
+    click.echo(f"{len(found.idle)} of {found.asked} {level} assertions ({found.share:.1%}) kill no mutant")

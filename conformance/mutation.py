@@ -1,4 +1,4 @@
-"""Runs the matrix of mutants: each in a runner of its own, asked by its named assertion or by the whole suite.
+"""Runs the matrix of mutants: each in a runner of its own, asked by its named assertion, by its areas or by the whole suite.
 
 Worker processes load the suite once and ask mutant after mutant; a mutant never shares a runner with another. One that lets a
 worker hang longer than its budget costs that worker, which is replaced.
@@ -7,7 +7,9 @@ worker hang longer than its budget costs that worker, which is replaced.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
+import heapq
 import io
 import multiprocessing
 import os
@@ -15,7 +17,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,28 +28,65 @@ import pytest
 from attrs import frozen
 
 from conformance.report.results import Result
-from conformance.suite import catalogue
+from conformance.suite import catalogue, ledger
 from conformance.suite.mutants import Mutant, load
 from conformance.suite.mutants.judging import Fate, Status, judge, kills
 
-__all__ = ["Plan", "fingerprint", "node_ids", "read_fates", "run_baseline", "run_matrix"]
+__all__ = ["Plan", "Question", "Scope", "fingerprints", "node_ids", "question", "read_fates", "run_baseline", "run_matrix"]
 
 #: Programs that share a job, where an assertion draws them: the pack size that is measured on the reference runner.
 PACK = 8
 #: Seconds for a mutant with its named assertions: the slowest of them, those that hang, take half a minute on a busy machine.
 BUDGET = 180.0
-#: Seconds for a mutant with the whole suite, which takes about two minutes on one core.
+#: Seconds for a mutant with more than those: the whole suite takes about two minutes on one core.
 BUDGET_ALL = 1200.0
+#: Generated programs to try where more than the named assertions is asked: one that sees a fault mostly does at the first.
+EXAMPLES_ALL = 5
+#: How many of the assertions that took longest the matrix tells.
+SLOWEST = 5
+
+
+class Scope(StrEnum):
+    """How much is asked of a mutant."""
+
+    #: The assertion that is named for it.
+    NAMED = "named"
+    #: The areas of the ledger in which it shows.
+    AREAS = "areas"
+    #: The whole suite.
+    ALL = "all"
 
 
 @frozen
 class Plan:
     """How mutants are to be run."""
 
-    #: Ask everything instead of the named assertions.
-    all: bool = False
+    scope: Scope = Scope.NAMED
     jobs: int = 1
     seed: int = 0
+
+
+@frozen
+class Question:
+    """What is asked of a mutant: pytest's names of tests, generated programs a property, seconds in all."""
+
+    tests: tuple[str, ...]
+    examples: int
+    budget: float
+
+
+def question(mutant: Mutant, scope: Scope) -> Question:
+    """What a scope asks of a mutant; its named assertions are always among it.
+
+    Of one that makes jobs hang only those are asked: whatever else is would wait as long, and a time-out accuses nobody.
+    """
+    if scope is Scope.NAMED or mutant.verdict == "timeout":
+        return Question(tuple(node_ids(mutant.questions)), mutant.examples, BUDGET * max(1.0, mutant.timeout_scale))
+    book = ledger.load()
+    of = {name: book.leaf(name.partition("/")[0]).area for name in catalogue.by_assertion()}
+    areas = {of[name] for name in mutant.questions} | set(mutant.areas)
+    asked = [name for name, area in of.items() if scope is Scope.ALL or area in areas]
+    return Question(tuple(node_ids(asked)), mutant.examples if mutant.drawn else EXAMPLES_ALL, BUDGET_ALL)
 
 
 def node_ids(assertions: Sequence[str]) -> list[str]:
@@ -60,14 +100,25 @@ def _name(entry: catalogue.Entry) -> str:
     return next(name for name, value in vars(sys.modules[entry.module]).items() if value is entry.function)
 
 
-def fingerprint() -> str:
-    """Of everything that the outcome depends on: the package's own code and data."""
-    digest = hashlib.sha256()
+def fingerprints(mutants: Iterable[Mutant]) -> dict[str, str]:
+    """Mutant id → a mark of everything that its fate depends on: its entry, the module that plants it, all other code and data."""
     root = Path(str(resources.files("conformance")))
+    planting, common = root / "runner" / "mutants", hashlib.sha256()
+    modules = {path: path.read_bytes() for path in sorted(planting.glob("*.py"))}
     for path in sorted(root.rglob("*")):
-        if path.suffix in (".py", ".toml") and path.name != "kills.toml":
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+        entries = path.suffix == ".toml" and path.parent.name == "mutants"
+        if path.suffix in (".py", ".toml") and not entries and path not in modules:
+            common.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    found = {}
+    for mutant in mutants:
+        mark = common.copy()
+        mark.update(msgspec.json.encode(mutant))
+        planted = f'@mutant("{mutant.id}")'.encode()
+        for source in modules.values():
+            if planted in source:
+                mark.update(source)
+        found[mutant.id] = mark.hexdigest()[:16]
+    return found
 
 
 def read_fates(path: Path) -> dict[str, Fate]:
@@ -101,29 +152,27 @@ class _Keep:
         self.results = recorder.results if recorder is not None else []
 
 
-def ask(address: str, assertions: Sequence[str] | None, *, examples: int = 25, scale: float = 1.0, seed: int = 0) -> _Keep:
-    """The results of assertions (None: of all there are) on a runner of its own."""
+def ask(address: str, tests: Sequence[str], *, examples: int = 25, scale: float = 1.0, seed: int = 0) -> _Keep:
+    """The results of tests (pytest's arguments) on a runner of its own."""
     ini = str(resources.files("conformance.suite") / "pytest.ini")
-    arguments = ["--pyargs", *(node_ids(assertions) if assertions is not None else ["conformance.suite"])]
-    arguments += ["--noconftest", "-c", ini, "--rootdir", str(Path.cwd()), "-p", "no:cacheprovider", "-q", "--tb=no"]
-    arguments += ["--runner", address, "--beam-pack", str(PACK), "--beam-examples", str(examples), "--beam-no-shrink"]
-    arguments += ["--timeout-scale", str(scale), "--beam-seed", str(seed)]
+    arguments = ["--pyargs", *tests, "--noconftest", "-c", ini, "--rootdir", str(Path.cwd()), "-p", "no:cacheprovider"]
+    arguments += ["-q", "--tb=no", "--runner", address, "--beam-pack", str(PACK), "--beam-examples", str(examples)]
+    arguments += ["--beam-no-block", "--beam-no-shrink", "--timeout-scale", str(scale), "--beam-seed", str(seed)]
     keep = _Keep()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pytest.main(arguments, plugins=[keep])
     return keep
 
 
+def _seconds(result: Result) -> float:
+    return result.seconds
+
+
 def fate_of(mutant: Mutant, plan: Plan) -> Fate:
     """Asks one mutant, in this process."""
     started = time.monotonic()
-    kept = ask(
-        mutant.address,
-        None if plan.all else mutant.questions,
-        examples=mutant.examples,
-        scale=mutant.timeout_scale,
-        seed=plan.seed,
-    )
+    asked = question(mutant, plan.scope)
+    kept = ask(mutant.address, asked.tests, examples=asked.examples, scale=mutant.timeout_scale, seed=plan.seed)
     status, shown = judge(mutant, kept.results)
     if kept.fatal:
         status = Status.BROKEN
@@ -136,7 +185,8 @@ def fate_of(mutant: Mutant, plan: Plan) -> Fate:
         killers=kills(kept.results),
         asked=len(kept.results),
         seconds=round(time.monotonic() - started, 2),
-        all=plan.all,
+        slowest={result.assertion: result.seconds for result in heapq.nlargest(SLOWEST, kept.results, key=_seconds)},
+        scope=plan.scope.value,
     )
 
 
@@ -144,7 +194,7 @@ def run_baseline(mutants: Sequence[Mutant], plan: Plan) -> list[Result]:
     """What the named assertions say of the runner without a fault: the results that are not a pass, of those that are named."""
     named = {mutant.killed_by for mutant in mutants}
     questions = sorted({name for mutant in mutants for name in mutant.questions})
-    kept = ask("reference", questions, examples=max(mutant.examples for mutant in mutants), seed=plan.seed)
+    kept = ask("reference", node_ids(questions), examples=max(mutant.examples for mutant in mutants), seed=plan.seed)
     if kept.fatal:
         raise RuntimeError(kept.fatal)
     judged = {result.assertion.partition("--")[0]: result for result in kept.results}
@@ -164,12 +214,13 @@ def _serve(pipe: Any, plan: Plan) -> None:
     os.dup2(devnull, 2)
     mutants = load()
     catalogue.entries()  # the suite is imported, so that no mutant pays for it
+    gc.freeze()  # nor for looking through it whenever pytest collects garbage
     pipe.send(None)
     while (name := pipe.recv()) is not None:
         try:
             pipe.send(fate_of(mutants[name], plan))
         except Exception as error:  # our own fault: it is told, and no mutant's
-            pipe.send(Fate(mutant=name, status=Status.BROKEN, message=f"{type(error).__name__}: {error}", all=plan.all))
+            pipe.send(Fate(mutant=name, status=Status.BROKEN, message=f"{type(error).__name__}: {error}", scope=plan.scope.value))
 
 
 class _Worker:
@@ -189,7 +240,7 @@ class _Worker:
 
     def ask(self, mutant: Mutant) -> Fate:
         """The fate of a mutant; `broken` if the worker did not come back with one."""
-        budget = (BUDGET_ALL if self._plan.all else BUDGET) * max(1.0, mutant.timeout_scale)
+        budget = question(mutant, self._plan.scope).budget
         try:
             if not self._ready:
                 self._pipe.recv()
@@ -203,7 +254,7 @@ class _Worker:
             why = "the process that asked died"
         self.close()
         self._start()
-        return Fate(mutant=mutant.id, status=Status.BROKEN, message=why, all=self._plan.all)
+        return Fate(mutant=mutant.id, status=Status.BROKEN, message=why, scope=self._plan.scope.value)
 
     def close(self) -> None:
         """Ends the process; runners that it started end with it."""

@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--beam-examples", type=int, default=20, metavar="N", help="generated programs per property (default: 20)")
     group.addoption("--beam-seed", type=int, default=0, metavar="N", help="seed of generated programs (default: 0)")
     group.addoption("--beam-no-shrink", action="store_true", help="tell the first generated program that fails, not the smallest")
+    group.addoption("--beam-no-block", action="store_true", help="judge also what rests on a prerequisite that failed")
     group.addoption("--beam-environment", default="loopback", choices=ENVIRONMENTS, help="where the harness runs")
     group.addoption(
         "--beam-script-source",
@@ -91,6 +92,7 @@ def settings_of(config: pytest.Config) -> Settings:
         shrink=not option("--beam-no-shrink"),
         timeout_scale=option("--timeout-scale"),
         pack_size=1 if option("--no-pack") else option("--beam-pack"),
+        blocks=not option("--beam-no-block"),
         environment=option("--beam-environment"),
         script_source=option("--beam-script-source"),
         areas=tuple(option("--beam-area")),
@@ -290,7 +292,7 @@ class SuiteSession:
             self.recorder.expect(work["selected"], tuple(work["modes"]))
             self._waiting = Waiting(work["cores"])
             self.recorder.runner(report.beam_identity)
-        for line in self._waiting.take(result):
+        for line in self._waiting.take(result) if self.settings.blocks else (result,):
             self.recorder.write(line)
 
     @pytest.hookimpl(optionalhook=True)

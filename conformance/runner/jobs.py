@@ -159,12 +159,17 @@ class JobService:
     async def DescribePipelineOptions(self, request: Any, context: Any) -> Any:
         return job_pb2.DescribePipelineOptionsResponse(options=DESCRIPTORS)
 
-    async def Prepare(self, request: Any, context: Any) -> Any:
-        problems = validate.problems(request.pipeline, self._default_environment)
+    def problems(self, request: Any) -> list[str]:
+        """Every reason to refuse what a client asks Prepare for (M-REJ-01)."""
+        found = validate.problems(request.pipeline, self._default_environment)
         try:
             Options.read(request.pipeline_options)
         except ValueError as error:
-            problems.append(str(error))
+            found.append(str(error))
+        return found
+
+    async def Prepare(self, request: Any, context: Any) -> Any:
+        problems = self.problems(request)
         if problems:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, validate.refusal(problems))
         job_id = f"job-{next(self._numbers)}"

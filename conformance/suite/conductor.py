@@ -71,7 +71,7 @@ class Conductor:
     def begin(self, mark: Marked) -> None:
         """Make ready for an assertion. Raise Blocked if a prerequisite of its leaf did not pass."""
         self.runner.begin(self._program_mode(mark))
-        if because := blocked_because(mark.assertion.partition("/")[0], self._broken):
+        if self.settings.blocks and (because := blocked_because(mark.assertion.partition("/")[0], self._broken)):
             raise Blocked(because)
 
     def conclude(

@@ -26,6 +26,8 @@ class Settings:
     timeout_scale: float = 1.0
     #: None: measured at the start; 1: no packing.
     pack_size: int | None = None
+    #: Whether a prerequisite that fails keeps what rests on it from being judged; each by itself otherwise.
+    blocks: bool = True
     #: Where the harness runs: one of ENVIRONMENTS.
     environment: str = "loopback"
     #: What plays event scripts: "auto" is TestStream, or "sdf" where the runner declines it.

@@ -242,3 +242,10 @@ class BoolsAreIntegers(_Reader):
 @mutant("COD-51")
 class ShardOfKeysForgotten(_Reader):
     ways: ClassVar = {C.SHARDED_KEY: lambda parts: _prefixed(None)}
+
+
+@mutant("COD-52")
+class SpansTakeTooMuch(GroupRun):
+    def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
+        longer = window[:-1] + bytes([window[-1] | 0x80, 0]) if len(window) > 8 else window
+        super()._emit(key, longer, timestamp, pane, values)

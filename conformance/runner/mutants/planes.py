@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from conformance.runner.bundles import Bundles
+from conformance.runner.bundles import GRACE, Bundles
 from conformance.runner.driver import Driver
 from conformance.runner.engine_events import RunBundle
 from conformance.runner.fnapi import BundleIO, FnApi, Worker
@@ -280,10 +280,13 @@ class NeverStopped(Launcher):
 
 
 @mutant("NET-62")
-class StoppedTwice(Launcher):
-    async def stop_pooled(self, grace: float) -> None:
-        await super().stop_pooled(grace)
-        await super().stop_pooled(grace)
+class StoppedTwice(Driver):
+    """Once when all is done, and once more as the job ends: both before a client can know of it and leave."""
+
+    async def _end(self, command: Any) -> None:
+        for launcher in self._crew._all():
+            await launcher.stop_pooled(GRACE)
+        await super()._end(command)
 
 
 @mutant("SDF-07")

@@ -144,3 +144,10 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if byte < 0x80:
             return value - (1 << 64) if value >= 1 << 63 else value, at
+
+
+@mutant("MET-63")
+class CommittedTwice(Measures):
+    def commit(self, worker: Worker, response: Any) -> None:
+        super().commit(worker, response)
+        super().commit(worker, response)

@@ -289,6 +289,21 @@ class ReadRefused(JobService):
         return await super().Prepare(request, context)
 
 
+@mutant("JOB-70")
+class StateStaysRunning(JobService):
+    async def GetState(self, request: Any, context: Any) -> Any:
+        answer = await super().GetState(request, context)
+        return job_pb2.JobStateEvent(state=S.RUNNING, timestamp=answer.timestamp) if answer.state in TERMINAL else answer
+
+
+@mutant("JOB-71")
+class DrainsUnasked(Job):
+    def move(self, state: Any) -> None:
+        if state == S.DONE:
+            super().move(S.DRAINING)
+        super().move(state)
+
+
 # ---- artifacts
 
 
@@ -370,6 +385,19 @@ class AnyTokenWillDo(Staging):
         await super().ReverseArtifactRetrievalService(again(), context)
 
 
+@mutant("ART-65")
+class NoTokenWillDo(Staging):
+    async def ReverseArtifactRetrievalService(self, responses: Any, context: Any) -> None:
+        await _refuse(context, "no such staging token")
+
+
+@mutant("ART-66")
+class DependenciesOfAll(ArtifactStore):
+    def staged(self, job_id: str, environment_id: str, chosen: Any) -> list[Any]:
+        session = self.sessions[job_id]
+        return [artifact for _, artifacts in sorted(session.staged.items()) for artifact in artifacts]
+
+
 # ---- provision
 
 
@@ -434,3 +462,9 @@ class NumbersBecomeText(_Told):
         for value in info.pipeline_options.fields.values():
             if value.WhichOneof("kind") == "number_value":
                 value.string_value = str(value.number_value)
+
+
+@mutant("ART-64")
+class CapabilitiesAreWords(_Told):
+    def changed(self, info: Any) -> None:
+        info.runner_capabilities.append("everything")

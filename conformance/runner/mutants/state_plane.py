@@ -329,3 +329,12 @@ class NoSideInputForRestrictions(BundleState):
     def _read_side(self, kind: str, inner: Any) -> list[bytes]:
         found = super()._read_side(kind, inner)
         return [] if self._node.splittable else found
+
+
+@mutant("ST-72")
+class PagesEndAnywhere(BundleState):
+    """What is read is cut into pages by its bytes."""
+
+    def _read(self, key: Any) -> list[bytes]:
+        data = b"".join(super()._read(key))
+        return [data[at : at + 7] for at in range(0, len(data), 7)]

@@ -24,7 +24,13 @@ LARGE = 6_000_000
 
 @asserts("JOB01/ids-and-endpoint")
 def test_ids_and_endpoint(runner: RunnerUnderTest) -> None:
-    with started(runner, run=False) as job:
+    with contextlib.ExitStack() as stack:
+        try:
+            job = stack.enter_context(started(runner, run=False))
+        except Refused as error:
+            text = f"the staging endpoint does not take the token that came with it: {error}"
+            holds(error.phase != Phase.STAGE, text, rule="P-JOB-01")
+            raise
         holds(bool(job.prepared.preparation_id), "Prepare gave no preparation id", rule="P-JOB-01")
         url = job.prepared.artifact_staging_endpoint.url
         # The staging stream was served with the token when the job was started; an empty URL would have left it out.

@@ -41,9 +41,16 @@ class Mutant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     verdict: Literal["wrong", "declined", "error", "timeout"] = "wrong"
     #: Words that the verdict's message must contain: the reason for which it has to fail.
     says: str
+    #: Areas of the ledger in which the fault shows too, beside that of the assertion that is named for it, each by its letter.
+    areas: str = ""
     #: Generated programs to try, for assertions that draw them.
     examples: int = 25
     timeout_scale: float = 1.0
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the named assertion draws programs, so that it may take some to see the fault."""
+        return self.killed_by.partition("/")[2].startswith("generated-")
 
     @property
     def on_the_wire(self) -> bool:

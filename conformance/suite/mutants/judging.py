@@ -45,8 +45,10 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Assertions that were judged.
     asked: int = 0
     seconds: float = 0.0
-    #: Whether the whole suite was asked.
-    all: bool = False
+    #: The slowest of them, with their seconds: where a fault keeps back what assertions wait for.
+    slowest: dict[str, float] = {}
+    #: How much was asked: the named assertions, the areas of the fault, or the whole suite.
+    scope: str = "named"
     #: Of the code and data that this was found with.
     fingerprint: str = ""
 

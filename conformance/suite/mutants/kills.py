@@ -1,7 +1,7 @@
 """Which mutants each assertion kills: a committed file, made from the matrix (`beam-conformance mutants kills`), and read by pages.
 
 `kills.toml` beside this module: the id of an assertion, and the ids of the mutants that it gets `wrong`. A mutant stands under the
-assertion that is named for it whenever the matrix killed it; under others only if the whole suite was asked (`mutants run --all`).
+assertion that is named for it whenever the matrix killed it; under others only if they were asked (`mutants run --areas`, `--all`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 
+from attrs import frozen
+
+from conformance.harness import invariants
+from conformance.suite import ledger
 from conformance.suite.mutants import load as load_mutants
 from conformance.suite.mutants.judging import Fate, Status
 
-__all__ = ["FILE", "killed_by", "load", "render", "without_kills"]
+__all__ = ["FILE", "Idle", "idle", "killed_by", "load", "render"]
 
 FILE = "kills.toml"
 
@@ -46,7 +50,27 @@ def render(kills: Mapping[str, Iterable[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def without_kills(assertions: Iterable[str]) -> list[str]:
-    """Those of the assertions that kill no mutant at all."""
-    known = load()
-    return sorted(assertion for assertion in assertions if assertion not in known)
+@frozen
+class Idle:
+    """The assertions of a level that kill no mutant at all: nothing shows yet that they see anything."""
+
+    #: Ids of assertions; of an always-on invariant under the first of its leaves.
+    idle: tuple[str, ...]
+    #: How many there are of the level, idle or not; an invariant counts once, however many leaves it speaks to.
+    asked: int
+
+    @property
+    def share(self) -> float:
+        """Of all of them."""
+        return len(self.idle) / self.asked if self.asked else 0.0
+
+
+def idle(level: str = "MUST", known: Mapping[str, Iterable[str]] | None = None) -> Idle:
+    """The idle assertions of a level, by what the matrix found (`known`: by other kills than those of the committed file)."""
+    known = load() if known is None else known
+    found = {assertion.id: assertion.id in known for assertion in ledger.load().assertions if assertion.level == level}
+    for rule in invariants.CATALOGUE.values():
+        if rule.finding_level == level and rule.side == "R":
+            names = [f"{leaf}/{rule.id.lower()}" for leaf in rule.leaves]
+            found[names[0]] = any(name in known for name in names)
+    return Idle(tuple(sorted(name for name, kills in found.items() if not kills)), len(found))
