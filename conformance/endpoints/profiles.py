@@ -43,6 +43,8 @@ class Profile:
     staging_optional: bool = False
     #: seconds that it is worth to wait for the end of a job whose worker never connects
     worker_wait: float = 150
+    #: seconds after which a job, or a pack of them, is taken for hung
+    job_seconds: float = 60
     #: multiplies every time budget of the suite
     slowness: float = 1.0
     notes: str = ""
@@ -97,6 +99,8 @@ PROFILES: dict[str, Profile] = {
             mode_options={"streaming": (("streaming", True),)},
             packing="gains",
             pack=40,
+            worker_wait=10,
+            job_seconds=20,
             slowness=2.0,
             notes="Ready in 4 s. 1.7 s a job, the first one of a JVM 5 s. CPU of the server a branch: 2.6 s alone, 0.44 s in a pack of 10, "
             "0.27 s of 20, 0.18 s of 40. Streams where a program asks for it, or mode=streaming does.",
@@ -107,6 +111,8 @@ PROFILES: dict[str, Profile] = {
             ready_seconds=120,
             mode_options={"streaming": (("streaming", True),)},
             packing="gains",
+            worker_wait=10,
+            job_seconds=20,
             slowness=2.0,
             notes="Ready in 5 s. 0.8 s a job, the first one of a JVM 8 s; one job at a time, and one that hangs spoils all later ones.",
         ),

@@ -24,7 +24,7 @@ _Expand = Callable[[Expanding], Mapping[str, PCollection]]
 
 def schema(**fields: Any) -> schema_pb2.Schema:
     """A schema of fields by name: a type of Python for a required field, [type] for an array, a schema for a nested row."""
-    made = schema_pb2.Schema(id="-".join(["conformance", *fields]) if fields else "")
+    made = schema_pb2.Schema(id=coders.schema_id(" ".join(fields)))
     for number, (name, kind) in enumerate(fields.items()):
         made.fields.add(name=name, id=number, encoding_position=number, type=_type(kind))
     return made

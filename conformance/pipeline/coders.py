@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,12 +33,15 @@ __all__ = [
     "length_prefix",
     "nullable",
     "row",
+    "schema_id",
     "sharded_key",
     "state_backed_iterable",
     "timer",
     "windowed_value",
 ]
 
+#: In which ids of schemas are made.
+_SCHEMAS = uuid.UUID("6f1d9c4e-2f0b-5a57-9a6c-3b1f0c7a9e11")
 #: A coder that no runner knows: the JSON form of `conformance.pipeline.values`, UTF-8.
 JSON_URN = "beam-conformance:coder:json:v1"
 
@@ -117,6 +121,11 @@ def timer(key: CoderSpec, window: CoderSpec) -> CoderSpec:
 
 def custom_window(window: CoderSpec) -> CoderSpec:
     return CoderSpec(urns.Coder.CUSTOM_WINDOW, (window,))
+
+
+def schema_id(name: str) -> str:
+    """The id of a schema: an RFC 4122 UUID made of its name, since some runners fail on any other form (P-COD-12)."""
+    return str(uuid.uuid5(_SCHEMAS, name))
 
 
 def row(schema: schema_pb2.Schema) -> CoderSpec:

@@ -18,7 +18,7 @@ from attrs import frozen
 from google.protobuf.message import Message
 
 from conformance.endpoints import Endpoint, JobClient, errors
-from conformance.endpoints.outcome import JobOutcome, Phase
+from conformance.endpoints.outcome import JobOutcome, Phase, Timeouts
 from conformance.endpoints.refusal import Ending, classify, explain
 from conformance.harness import Session, invariants
 from conformance.harness.__main__ import FUNCTIONS_VARIABLE
@@ -101,7 +101,8 @@ class RunnerUnderTest:
         #: How many generated scripts had an outcome that only a lagging watermark explains, or may explain.
         self.lagged = 0
         self._never: dict[str, str] = {}
-        self._client = JobClient(endpoint, timeout_scale=settings.timeout_scale, end_event=End)
+        self._budgets = Timeouts(run=endpoint.profile.job_seconds)
+        self._client = JobClient(endpoint, timeouts=self._budgets, timeout_scale=settings.timeout_scale, end_event=End)
         self._waiting: deque[Case] = deque()
         self._done: dict[Case, Run | Exception] = {}
 
@@ -157,7 +158,13 @@ class RunnerUnderTest:
         Raises EndpointGone when there is no endpoint left to ask.
         """
         self._ensure_alive()
-        return JobClient(self.endpoint, transcript=transcript, timeout_scale=self.settings.timeout_scale, end_event=End)
+        return JobClient(
+            self.endpoint,
+            transcript=transcript,
+            timeouts=self._budgets,
+            timeout_scale=self.settings.timeout_scale,
+            end_event=End,
+        )
 
     def recover(self, error: BaseException | None = None) -> None:
         """After a probe met `error`: a managed endpoint that died or hung is replaced, so that the next assertion is judged on a
@@ -311,7 +318,7 @@ class RunnerUnderTest:
         return found
 
     def _run_members(self, members: Sequence[Case]) -> None:
-        """Fill `_done` for each member: run the pack, and halve it as long as it is more than one and goes wrong."""
+        """Fill `_done` for each member: run the pack, and divide it as long as it is more than one and goes wrong."""
         try:
             runs = self._run_together(members)
         except EndpointGone:
@@ -320,9 +327,8 @@ class RunnerUnderTest:
             if len(members) == 1:
                 self._done[members[0]] = error
                 return
-            middle = len(members) // 2
-            self._run_members(members[:middle])
-            self._run_members(members[middle:])
+            for part in _divided(members, str(error)):
+                self._run_members(part)
         else:
             self._done.update(zip(members, runs, strict=True))
 
@@ -384,6 +390,16 @@ class RunnerUnderTest:
             self.endpoint.restart()
         elif dead and not self.endpoint.alive():
             raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
+
+
+def _divided(members: Sequence[Case], told: str) -> tuple[Sequence[Case], Sequence[Case]]:
+    """Two parts of a pack that went wrong: those whose ids the error names and the rest, which saves most of the jobs that halving takes;
+    halves if it names none or all."""
+    named = [case for case in members if case.prefix in told]
+    if 0 < len(named) < len(members):
+        return named, [case for case in members if case not in named]
+    middle = len(members) // 2
+    return members[:middle], members[middle:]
 
 
 def _died_before_it_was_asked(outcome: JobOutcome) -> bool:

@@ -21,7 +21,7 @@ from invariant_jobs import (
 
 from conformance.wire import coders, timestamps, urns
 from conformance.wire.api import pipeline_pb2 as pb
-from conformance.wire.values import GLOBAL_WINDOW, IntervalWindow, Pane, Timer, Timing, WindowedValue
+from conformance.wire.values import GLOBAL_WINDOW, NO_FIRING, IntervalWindow, Pane, Timer, Timing, WindowedValue
 
 # -- data ---------------------------------------------------------------------------------------------------------------------
 
@@ -337,6 +337,11 @@ def _a_timer_with_another_fire_timestamp(job: Job) -> Record:
 @fault("I-TMR-01", "hold timestamp 9999, set 9000", also="I-TMR-04")
 def _a_timer_without_its_hold(job: Job) -> Record:
     return fire_timers(job, RIGHT[0], timer(b"k1", 9_999, 9_999))
+
+
+@fault("I-TMR-01", r"pane \(15, 0, 0\), set", level="SHOULD")
+def _a_timer_without_its_pane(job: Job) -> Record:
+    return fire_timers(job, RIGHT[0], timer(b"k1", 9_999, 9_000, pane=NO_FIRING))
 
 
 @fault("I-TMR-01", "has the clear bit set", also="I-TMR-04")

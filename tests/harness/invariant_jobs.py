@@ -45,10 +45,10 @@ def group(key: bytes, values: list[int], pane: Pane = ON_TIME, window: IntervalW
     return GROUPS.encode(WindowedValue((key, values), window.max_timestamp, (window,), pane))
 
 
-def timer(key: bytes, fire: int, hold: int | None = None, tag: str = "", clear: bool = False) -> bytes:
+def timer(key: bytes, fire: int, hold: int | None = None, tag: str = "", clear: bool = False, pane: Pane = ON_TIME) -> bytes:
     if clear:
         return TIMERS.encode(Timer(key, tag, (WINDOW,), True))
-    return TIMERS.encode(Timer(key, tag, (WINDOW,), False, fire, fire if hold is None else hold, ON_TIME))
+    return TIMERS.encode(Timer(key, tag, (WINDOW,), False, fire, fire if hold is None else hold, pane))
 
 
 @attrs.define(eq=False)

@@ -1,11 +1,12 @@
-"""Which job an endpoint died of: not the one that had not come to it yet."""
+"""Which job an endpoint died of: not the one that had not come to it yet. Which program a pack failed of: the one that is named."""
 
 from __future__ import annotations
 
 import pytest
 
 from conformance.endpoints import errors
-from conformance.endpoints.outcome import JobOutcome, Phase
+from conformance.endpoints.outcome import JobOutcome, Phase, Timeouts
+from conformance.endpoints.profiles import PROFILES
 from conformance.suite import execution
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.settings import Settings
@@ -63,3 +64,34 @@ def test_who_is_told_to_have_killed_it(monkeypatch: pytest.MonkeyPatch, outcomes
 
     outcome = runner.submit(None, Session())  # type: ignore[arg-type]
     assert told == (outcome.state if outcome.error is None else "died")
+
+
+class Named:
+    """As much of a case as dividing a pack looks at."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+
+@pytest.mark.parametrize(
+    ("told", "parts"),
+    [
+        ("PCollection c2.flatten.out has two producers", [["c2."], ["c1.", "c3.", "c4."]]),
+        ("c2.a and c4.b", [["c2.", "c4."], ["c1.", "c3."]]),
+        ("the job FAILED", [["c1.", "c2."], ["c3.", "c4."]]),
+        ("c1.a, c2.a, c3.a and c4.a", [["c1.", "c2."], ["c3.", "c4."]]),
+    ],
+)
+def test_a_pack_is_divided_by_who_is_named(told: str, parts: list[list[str]]) -> None:
+    members = [Named(f"c{number}.") for number in range(1, 5)]
+    found = execution._divided(members, told)  # type: ignore[arg-type]
+    assert [[case.prefix for case in part] for part in found] == parts
+
+
+def test_a_job_of_a_runner_gets_the_seconds_of_its_profile() -> None:
+    class Named:
+        profile, managed = PROFILES["flink"], True
+
+    runner = RunnerUnderTest(Named(), Settings(timeout_scale=2.0))  # type: ignore[arg-type]
+    assert runner._client.timeouts.run == PROFILES["flink"].job_seconds * 2
+    assert runner._client.timeouts.prepare == Timeouts().prepare * 2

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
-from conformance.harness.invariants.catalogue import Docket
+from conformance.harness.invariants.catalogue import Docket, Level
 from conformance.harness.invariants.elements import Book, Firing
 from conformance.harness.invariants.index import Bundle, Entry, Index
 from conformance.harness.invariants.stages import Stage
@@ -62,9 +62,15 @@ def _differences(wanted: Firing, got: Firing) -> list[str]:
         found.append(f"fire timestamp {got.fire}, set {wanted.fire}")
     if not _same_hold(wanted.hold, got.hold):
         found.append(f"hold timestamp {got.hold}, set {wanted.hold}")
-    if wanted.pane != got.pane:
-        found.append(f"pane {got.pane}, set {wanted.pane}")
     return found
+
+
+class _Breach(NamedTuple):
+    """The invariant that a firing breaks, how, and the level where that is not the invariant's own."""
+
+    rule: str
+    statement: str
+    level: Level | None = None
 
 
 class _Model:
@@ -118,23 +124,25 @@ class _Model:
             self.docket.look(rule)
         found = self._verdict(entry.transform, family, firing, bundle)
         if found is not None:
+            rule, statement, level = found
             self.docket.find(
-                found[0],
+                rule,
                 entry.seq,
                 f"timer {firing.tag.decode('utf-8', 'replace')!r} of family {family!r} of {entry.transform!r}, key {firing.key.hex()}, "
-                f"in bundle {bundle.id!r} {found[1]}",
+                f"in bundle {bundle.id!r} {statement}",
+                level=level,
                 bundle=bundle.id,
                 key=firing.key.hex(),
                 fire=firing.fire,
                 hold=firing.hold,
             )
 
-    def _verdict(self, transform: str, family: str, firing: Firing, bundle: Bundle) -> tuple[str, str] | None:
-        """The invariant that a firing breaks, and how; notes what it fired."""
+    def _verdict(self, transform: str, family: str, firing: Firing, bundle: Bundle) -> _Breach | None:
+        """What a firing breaks; notes what it fired."""
         if firing.clear:
-            return "I-TMR-01", "has the clear bit set"
+            return _Breach("I-TMR-01", "has the clear bit set")
         if len(firing.windows) != 1:
-            return "I-TMR-01", f"has {len(firing.windows)} windows, not one"
+            return _Breach("I-TMR-01", f"has {len(firing.windows)} windows, not one")
         identity = (transform, family, firing.tag, firing.key, firing.windows[0])
         committed = [setting for setting in self.settings.get(identity, ()) if setting.seq < firing.seq]
         if not committed:
@@ -143,29 +151,33 @@ class _Model:
         # After a failure a runner may have gone back to a checkpoint, and with it to older settings.
         rolled_back = self.index.any_failed
         if current.firing.clear:
-            return None if rolled_back else ("I-TMR-02", f"fires, and bundle {current.bundle.id!r} had cleared it")
+            return None if rolled_back else _Breach("I-TMR-02", f"fires, and bundle {current.bundle.id!r} had cleared it")
         if differences := _differences(current.firing, firing):
             if rolled_back:
                 return None
             for earlier in committed[:-1]:
                 if not earlier.firing.clear and not _differences(earlier.firing, firing):
-                    return "I-TMR-02", f"fires as bundle {earlier.bundle.id!r} set it, and {current.bundle.id!r} set it anew"
-            return "I-TMR-01", f"is not as bundle {current.bundle.id!r} set it: {'; '.join(differences)}"
+                    told = f"fires as bundle {earlier.bundle.id!r} set it, and {current.bundle.id!r} set it anew"
+                    return _Breach("I-TMR-02", told)
+            return _Breach("I-TMR-01", f"is not as bundle {current.bundle.id!r} set it: {'; '.join(differences)}")
         if current.fired_in is bundle or (current.fired_in is not None and not rolled_back):
-            return "I-TMR-02", f"fires a second time; it did in bundle {current.fired_in.id!r}"
+            return _Breach("I-TMR-02", f"fires a second time; it did in bundle {current.fired_in.id!r}")
         if bundle.ok:
             current.fired_in = bundle
+        if current.firing.pane != firing.pane and not rolled_back:
+            told = f"is not as bundle {current.bundle.id!r} set it: pane {firing.pane}, set {current.firing.pane}"
+            return _Breach("I-TMR-01", told, "SHOULD")
         return None
 
-    def _unknown(self, identity: Identity) -> tuple[str, str]:
+    def _unknown(self, identity: Identity) -> _Breach:
         """A firing without a setting: perhaps its key is another encoding of one that was set."""
         transform, family, tag, key, window = identity
         for other in self.settings:
             if (*other[:3], other[4]) == (transform, family, tag, window):
                 longer, shorter = sorted((other[3], key), key=len, reverse=True)
                 if longer == coders.encode_varint(len(shorter)) + shorter:
-                    return "I-COD-02", f"has the key {key.hex()}, which the SDK wrote as {other[3].hex()}"
-        return "I-TMR-01", "was never set"
+                    return _Breach("I-COD-02", f"has the key {key.hex()}, which the SDK wrote as {other[3].hex()}")
+        return _Breach("I-TMR-01", "was never set")
 
     def _unfired(self) -> None:
         if not self.index.done or self.index.any_failed:

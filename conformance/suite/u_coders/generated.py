@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ _ATOMS = (
     _Typed(coders.STRING, st.text(st.characters(exclude_categories=["Cs"]), max_size=40)),
     _Typed(coders.BOOL, st.booleans()),
     _Typed(coders.VARINT, st.integers(-(2**63), 2**63 - 1)),
-    _Typed(coders.DOUBLE, st.floats(allow_nan=True)),
+    _Typed(coders.DOUBLE, st.floats(allow_nan=False) | st.just(math.nan)),
     _Typed(coders.JSON, st.none() | st.integers(-9, 9) | st.lists(st.text("ab\x00é", max_size=3), max_size=3)),
 )
 
