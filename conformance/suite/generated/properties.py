@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define
 from hypothesis import strategies as st
 
+from conformance.endpoints.errors import PhaseTimeout
 from conformance.oracle.errors import UnsupportedProgram
 from conformance.oracle.judge import Verdict, judge
 from conformance.oracle.program import Program
@@ -142,6 +143,8 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
             raise
         for program in programs:  # the pack failed: which program does, alone?
             check_programs(runner, [program], label, source)
+        if isinstance(error, PhaseTimeout):  # too much for one job; each program has its verdict now
+            return
         raise
     for program, observed in observations:
         verdict = _verdict(runner, program, observed)
@@ -155,8 +158,9 @@ def check_programs(runner: RunnerUnderTest, programs: Sequence[Program], label: 
             raise WrongProgram(program, verdict)
 
 
-#: Seconds for a job of drawn programs, which takes less than one where nothing is wrong: some runners hang of some programs.
+#: Seconds for a job of drawn programs, and more for each, which take less than one where nothing is wrong: some runners hang of some.
 PATIENCE = 20.0
+MORE_PATIENCE = 1.0
 
 #: Said of an outcome that the oracle cannot judge although it can judge the program: too many runs might have led to it.
 UNJUDGED = "not judged: "
@@ -180,7 +184,8 @@ def run_programs(
     """Each program with what its observers saw. Raises NotExercised for a script that nothing can play on this endpoint."""
     scripted = any(not program.is_bounded for program in programs)
     runner.played_by = player = (source or runner.script_source) if scripted else ""
-    runs = runner.run_builders([_builder(program, player) for program in programs], label=label, patience=PATIENCE)
+    patience = PATIENCE + MORE_PATIENCE * (len(programs) - 1)
+    runs = runner.run_builders([_builder(program, player) for program in programs], label=label, patience=patience)
     return [(program, seen_by(program, run)) for program, run in zip(programs, runs, strict=True)]
 
 
