@@ -18,7 +18,7 @@ from conformance import __version__
 from conformance.cli_engine import with_docker_command
 from conformance.cli_errors import CallError
 from conformance.cli_mutants import mutants_group
-from conformance.cli_report import baseline_group, diff_command, merge_command, report_command, tell_github
+from conformance.cli_report import audit_command, baseline_group, diff_command, merge_command, report_command, tell_github
 from conformance.cli_repro import repro_command
 
 if TYPE_CHECKING:
@@ -36,7 +36,16 @@ def cli() -> None:
     """Conformance of Apache Beam portable runners: what a runner supports, what it gets wrong, and why."""
 
 
-for _command in (report_command, diff_command, merge_command, baseline_group, mutants_group, with_docker_command, repro_command):
+for _command in (
+    report_command,
+    audit_command,
+    diff_command,
+    merge_command,
+    baseline_group,
+    mutants_group,
+    with_docker_command,
+    repro_command,
+):
     cli.add_command(_command)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conformance.report.baseline import Comparison
     from conformance.report.results import Results
 
-__all__ = ["baseline_group", "diff_command", "merge_command", "report_command", "tell_github"]
+__all__ = ["audit_command", "baseline_group", "diff_command", "merge_command", "report_command", "tell_github"]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -47,13 +47,33 @@ def tell_github(read: Results, comparison: Comparison | None) -> None:
 def report_command(files: tuple[Path, ...], output: Path) -> None:
     """Make one page from results files."""
     from conformance.report import page, results
-    from conformance.suite import coverage, ledger
+    from conformance.suite import coverage, features, ledger
 
     try:
-        rendered = page.render([results.read(file) for file in files], ledger.load(), known=coverage.knowledge())
+        runs = [results.read(file) for file in files]
+        audits = [each for run in runs for each in features.audit_of(run)]
+        rendered = page.render(runs, ledger.load(), known=coverage.knowledge(), audits=audits)
     except results.ResultsError as error:
         raise CallError(str(error)) from None
     _write(output, rendered)
+
+
+@click.command("audit")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+def audit_command(files: tuple[Path, ...]) -> None:
+    """What runners claim against what their results show: over-claims, under-claims, accepted but ignored."""
+    from conformance.report import audit, results
+    from conformance.suite import features
+
+    try:
+        found = [each for file in files for each in features.audit_of(results.read(file))]
+    except results.ResultsError as error:
+        raise CallError(str(error)) from None
+    if not found:
+        raise CallError(
+            "no profile claims anything for these runners. Audit results of reference, prism, python, flink or spark."
+        )
+    click.echo(audit.to_text(found), nl=False)
 
 
 @click.command("diff")

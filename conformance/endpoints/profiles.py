@@ -47,12 +47,31 @@ class Profile:
     job_seconds: float = 60
     #: multiplies every time budget of the suite
     slowness: float = 1.0
+    #: features (`conformance/suite/features.toml`) that Beam's capability matrix, or the runner's own words, claim for it; None: nobody
+    #: claims anything
+    claims: tuple[str, ...] | None = None
+    #: more of them in one mode
+    mode_claims: Mapping[str, tuple[str, ...]] = field(factory=dict)
     notes: str = ""
 
     def options_for(self, mode: str) -> dict[str, Any]:
         """The pipeline options of a job whose program is of this mode."""
         return {**dict(self.options), **dict(self.mode_options.get(mode, ()))}
 
+    def claimed(self, mode: str) -> frozenset[str] | None:
+        """The features that are claimed for it in a mode; None if nobody claims anything."""
+        return None if self.claims is None else frozenset(self.claims) | frozenset(self.mode_claims.get(mode, ()))
+
+
+#: What all runners with state, timers and splittable functions claim.
+_USUAL = (
+    "event-timers",
+    "processing-timers",
+    "shared-flatten-input",
+    "splittable",
+    "user-counters",
+    "value-and-bag-state",
+)
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
@@ -66,6 +85,21 @@ PROFILES: dict[str, Profile] = {
             keeps_messages=True,
             staging_optional=True,
             worker_wait=20,
+            claims=(
+                *_USUAL,
+                "any-of-environments",
+                "custom-merging-windows",
+                "custom-windows",
+                "drain",
+                "dynamic-splits",
+                "finalization",
+                "map-and-set-state",
+                "on-window-expiration",
+                "ordered-list-state",
+                "self-checkpoints",
+                "test-stream",
+                "unknown-requirements",
+            ),
             notes="The bundled reference runner, as a process of its own so that suite and runner use a core each.",
         ),
         Profile(
@@ -76,6 +110,19 @@ PROFILES: dict[str, Profile] = {
             keeps_messages=True,
             staging_optional=True,
             worker_wait=75,
+            # Its list of supported requirements, and the test filters of the SDKs.
+            claims=(
+                *_USUAL,
+                "any-of-environments",
+                "dynamic-splits",
+                "finalization",
+                "map-and-set-state",
+                "on-window-expiration",
+                "ordered-list-state",
+                "self-checkpoints",
+                "test-stream",
+                "unknown-requirements",
+            ),
             notes="Ready in about 30 ms. Dies as a process on some bad answers. 19 ms a job; 32 ms a branch when 50 are packed, "
             "unless the harness answers a bundle before it sends the bundle's data: then 5 ms. "
             "Tells the reason of a failure after the FAILED state.",
@@ -88,6 +135,15 @@ PROFILES: dict[str, Profile] = {
             keeps_messages=True,
             staging_optional=True,
             worker_wait=10,
+            # Its list of supported requirements, and the tests of its own class.
+            claims=(
+                *_USUAL,
+                "custom-windows",
+                "dynamic-splits",
+                "finalization",
+                "self-checkpoints",
+                "unknown-requirements",
+            ),
             notes="Ready in about 1 s. One bundle at a time; 43 ms a job, 9 ms a branch when 50 are packed. "
             "Hangs when a worker is lost, and waits for ever for one that does not connect.",
         ),
@@ -102,6 +158,9 @@ PROFILES: dict[str, Profile] = {
             worker_wait=10,
             job_seconds=20,
             slowness=2.0,
+            # Beam's capability matrix, and what its Python test class for this runner does not skip.
+            claims=(*_USUAL, "any-of-environments", "self-checkpoints"),
+            mode_claims={"streaming": ("finalization", "test-stream")},
             notes="Ready in 4 s. 1.7 s a job, the first one of a JVM 5 s. CPU of the server a branch: 2.6 s alone, 0.44 s in a pack of 10, "
             "0.27 s of 20, 0.18 s of 40. Streams where a program asks for it, or mode=streaming does.",
         ),
@@ -114,6 +173,8 @@ PROFILES: dict[str, Profile] = {
             worker_wait=10,
             job_seconds=20,
             slowness=2.0,
+            # The same; its test class skips little of it.
+            claims=(*_USUAL, "any-of-environments"),
             notes="Ready in 5 s. 0.8 s a job, the first one of a JVM 8 s; one job at a time, and one that hangs spoils all later ones.",
         ),
         Profile(

@@ -18,6 +18,8 @@ import markupsafe
 import msgspec
 
 from conformance.report import evidence as _evidence
+from conformance.report.audit import MEANING as CLAIMS
+from conformance.report.audit import Audit
 from conformance.report.knowledge import Knowledge
 from conformance.report.ledgers import AreaLike, LeafLike, LedgerLike
 from conformance.report.results import Result, Results
@@ -148,12 +150,18 @@ def matrix(runs: Sequence[Results], ledger: LedgerLike) -> Matrix:
 
 
 def render(
-    results: Sequence[Results], ledger: LedgerLike, *, title: str = "", docs_url: str = "", known: Knowledge | None = None
+    results: Sequence[Results],
+    ledger: LedgerLike,
+    *,
+    title: str = "",
+    docs_url: str = "",
+    known: Knowledge | None = None,
+    audits: Sequence[Audit] = (),
 ) -> str:
     """The HTML text.
 
     `known` adds the words of rules, the mutants that assertions kill, and what the suite covers. `docs_url` is where docs/model.md
-    and docs/protocol.md can be read (a URL or path that ends in a slash); rule ids then link there.
+    and docs/protocol.md can be read (a URL or path that ends in a slash); rule ids then link there. `audits`: claims against results.
     """
     table = matrix(results, ledger)
     known = known or Knowledge()
@@ -172,6 +180,8 @@ def render(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=markupsafe.Markup(embeddable(_data(results, table, docs_url) | {"rules": known.rules, "kills": known.kills})),
         known=known,
+        audits=audits,
+        claims=CLAIMS,
         percent=lambda part, whole: round(100 * part / whole, 2) if whole else 0,
     )
 
