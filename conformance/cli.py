@@ -9,12 +9,13 @@ import datetime
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance import __version__
+from conformance import __version__, cli_sdks
 from conformance.cli_engine import with_docker_command
 from conformance.cli_errors import CallError
 from conformance.cli_mutants import mutants_group
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from conformance.progress import ProgressPlugin
     from conformance.report.baseline import Baseline
+    from conformance.sdks.rows import Row
 
 __all__ = ["main"]
 
@@ -105,6 +107,13 @@ def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ..
 @click.option("--baseline", type=click.Path(exists=True, dir_okay=False), help="Judge the results by this baseline.")
 @click.option("--timeout-scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--environment", type=click.Choice(["loopback", "process", "docker"]), default="loopback", show_default=True)
+@click.option(
+    "--sdk",
+    type=click.Choice(cli_sdks.CHOICES),
+    default="harness",
+    show_default=True,
+    help="Whose programs run.",
+)
 @click.option("--no-pack", is_flag=True, help="A job of its own for every program.")
 @click.option(
     "--output", metavar="DIR", help="Where to write results.jsonl, junit.xml and index.html [default: reports/<runner>]"
@@ -114,11 +123,9 @@ def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ..
 @click.pass_context
 def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **options: Any) -> None:
     """Run the suite against a runner and write the matrix. Other words go to pytest (-x, --lf, ...)."""
-    import pytest
     from rich.console import Console
 
     from conformance.endpoints import address, errors
-    from conformance.progress import ProgressPlugin
     from conformance.report import baseline
     from conformance.suite.selection import SelectionError, check_names
     from conformance.suite.settings import Settings
@@ -126,7 +133,9 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         profile = address.parse(runner).kind
-        check_names(Settings(areas=options["area"], leaves=options["leaf"]))
+        rows = cli_sdks.rows_of(options) if options["sdk"] != "harness" else []
+        leaves = cli_sdks.without_rows(options["leaf"]) if options["sdk"] != "harness" else options["leaf"]
+        check_names(Settings(areas=options["area"], leaves=leaves))
     except (errors.EndpointError, SelectionError) as error:
         raise CallError(str(error)) from None
     directory = _output_directory(runner, options["output"])
@@ -136,14 +145,57 @@ def run(context: click.Context, /, runner: str, pytest_args: tuple[str, ...], **
             known = baseline.read(options["baseline"])
         except (baseline.BaselineError, OSError) as error:
             raise CallError(str(error)) from None
+    console = Console(stderr=False)
+    code = 0
+    by_harness = options["sdk"] in ("harness", "all") and (leaves or not options["leaf"])
+    if by_harness:
+        code = _run_harness(profile, runner, directory, options | {"leaf": leaves}, pytest_args, known, console)
+    if options["sdk"] != "harness":
+        code = _run_sdks(runner, rows, options, directory, console, code if by_harness else None)
+    context.exit(code)
+
+
+def _run_sdks(
+    runner: str, rows: Sequence[Row], options: dict[str, Any], directory: Path, console: Console, harness: int | None
+) -> int:
+    """The rows in real SDKs, behind what the harness found (its exit code, if it ran); the answer is the exit code of all."""
+    from conformance.report import results
+
+    if not rows:
+        if harness is None:
+            click.echo("Error: no row is left to run. Check -k and --leaf; docs/sdks.md says what there is.", err=True)
+            return 3
+        return harness
+    if harness in (3, 4):
+        return harness
+    before = results.read(directory / "results.jsonl") if harness is not None else None
+    found = cli_sdks.run_rows(runner, rows, options, directory, console, shlex.join(["beam-conformance", *sys.argv[1:]]))
+    code = cli_sdks.conclude(cli_sdks.publish(found, before, directory), console, directory)
+    # Of the two the one that comes first in the contract's order of weight.
+    return next((each for each in (4, 1, 3, 2) if each in (code, harness)), 0)
+
+
+def _run_harness(
+    profile: str,
+    runner: str,
+    directory: Path,
+    options: dict[str, Any],
+    pytest_args: tuple[str, ...],
+    known: Baseline | None,
+    console: Console,
+) -> int:
+    """The suite's own programs, by pytest; the answer is the exit code."""
+    import pytest
+
+    from conformance.progress import ProgressPlugin
+
     arguments = _pytest_arguments(runner, directory, options)
     if (processes := _processes(profile, options, pytest_args)) > 1:
         # In the order of the collection, prerequisites first, a few at a time.
         arguments += ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"]
-    console = Console(stderr=False)
     progress = ProgressPlugin(console, quiet_pytest=not options["pytest_output"])
     code = int(pytest.main([*arguments, *pytest_args], plugins=[progress]))
-    context.exit(_conclude(code, progress, directory, known, console))
+    return _conclude(code, progress, directory, known, console)
 
 
 def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> list[str]:

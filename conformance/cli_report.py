@@ -47,12 +47,13 @@ def tell_github(read: Results, comparison: Comparison | None) -> None:
 def report_command(files: tuple[Path, ...], output: Path) -> None:
     """Make one page from results files."""
     from conformance.report import page, results
+    from conformance.sdks import table
     from conformance.suite import coverage, features, ledger
 
     try:
         runs = [results.read(file) for file in files]
         audits = [each for run in runs for each in features.audit_of(run)]
-        rendered = page.render(runs, ledger.load(), known=coverage.knowledge(), audits=audits)
+        rendered = page.render(runs, ledger.load(), known=coverage.knowledge(), audits=audits, sdks=table.classic())
     except results.ResultsError as error:
         raise CallError(str(error)) from None
     _write(output, rendered)

@@ -17,6 +17,7 @@ import jinja2
 import markupsafe
 import msgspec
 
+from conformance.report import classic
 from conformance.report import evidence as _evidence
 from conformance.report.audit import MEANING as CLAIMS
 from conformance.report.audit import Audit
@@ -157,13 +158,16 @@ def render(
     docs_url: str = "",
     known: Knowledge | None = None,
     audits: Sequence[Audit] = (),
+    sdks: classic.Classic | None = None,
 ) -> str:
     """The HTML text.
 
     `known` adds the words of rules, the mutants that assertions kill, and what the suite covers. `docs_url` is where docs/model.md
     and docs/protocol.md can be read (a URL or path that ends in a slash); rule ids then link there. `audits`: claims against results.
+    `sdks` has the rows of the classic table, which is shown where a run has results of it.
     """
-    table = matrix(results, ledger)
+    of_ledger, of_sdks = classic.apart(results, sdks)
+    table = matrix(of_ledger, ledger)
     known = known or Knowledge()
     style, script = _template("page.css"), _template("page.js")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -178,10 +182,11 @@ def render(
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=markupsafe.Markup(embeddable(_data(results, table, docs_url) | {"rules": known.rules, "kills": known.kills})),
+        data=markupsafe.Markup(embeddable(_data(of_ledger, table, docs_url) | {"rules": known.rules, "kills": known.kills})),
         known=known,
         audits=audits,
         claims=CLAIMS,
+        classic=classic.render(of_sdks, sdks) if sdks is not None else "",
         percent=lambda part, whole: round(100 * part / whole, 2) if whole else 0,
     )
 
