@@ -29,6 +29,8 @@ __all__ = ["Passing", "Proxy", "Recorder"]
 T = TypeVar("T")
 #: Replaces an address.
 Swap = Callable[[str], Coroutine[Any, Any, str]]
+#: How long calls get to end by themselves when the proxy does.
+_STOP_SECONDS = 2.0
 
 
 @frozen
@@ -88,9 +90,11 @@ class Proxy:
             await channel.close()
         # Calls that a worker left open end with the port, so that none outlives the loop.
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        if rest:
+            _, left = await asyncio.wait(rest, timeout=_STOP_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     # ---- ports
 

@@ -13,7 +13,7 @@ from conformance.harness.transcript import Transcript
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["FACTS", "NotSeen", "descriptors", "errors_told", "job_ids", "submitted"]
+__all__ = ["FACTS", "NotSeen", "descriptors", "errors_told", "job_ids", "submitted", "unbounded"]
 
 
 class NotSeen(AssertionError):
@@ -24,6 +24,13 @@ def submitted(transcript: Transcript) -> pb.Pipeline | None:
     """The pipeline as the SDK submitted it, None if it did not come to that."""
     found = transcript.events("job", "Prepare", "C->R")
     return found[-1].message.pipeline if found else None
+
+
+def unbounded(transcript: Transcript) -> bool:
+    """Whether a collection of the submitted pipeline is unbounded."""
+    pipeline = submitted(transcript)
+    collections = pipeline.components.pcollections.values() if pipeline is not None else ()
+    return any(each.is_bounded == pb.IsBounded.UNBOUNDED for each in collections)
 
 
 def job_ids(transcript: Transcript) -> list[str]:

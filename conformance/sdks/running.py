@@ -154,6 +154,8 @@ class Turn:
             return Judgement(Verdict.NO_VERDICT, f"the SDK's process is at fault, not the runner: {error}", "sdk")
         if answer["state"] != "DONE":
             return self._not_done(answer, transcript)
+        if mode == "streaming" and row.input and not facts.unbounded(transcript):
+            return Judgement(Verdict.NO_VERDICT, "our fault, please report it: nothing that was submitted is unbounded", "sdk")
         return outcome(row, answer, output, transcript)
 
     def _silent(self, transcript: Transcript) -> Judgement:
