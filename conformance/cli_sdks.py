@@ -143,7 +143,7 @@ def publish(found: Results, harness: Results | None, directory: Path) -> Results
     from conformance.report import junit, page, results
     from conformance.report.verdicts import exit_code, run_facts, unexpected
     from conformance.sdks import table
-    from conformance.suite import coverage, ledger
+    from conformance.suite import coverage, features, ledger
 
     path = directory / "results.jsonl"
     lines = (*(harness.results if harness else ()), *found.results)
@@ -167,7 +167,8 @@ def publish(found: Results, harness: Results | None, directory: Path) -> Results
             )
     read = results.read(path)
     (directory / "junit.xml").write_text(junit.render(read, ledger.load()), encoding="utf-8")
-    text = page.render([read], ledger.load(), known=coverage.knowledge(), sdks=table.classic())
+    audits = features.audit_of(harness) if harness is not None else ()
+    text = page.render([read], ledger.load(), known=coverage.knowledge(), audits=audits, sdks=table.classic())
     (directory / "index.html").write_text(text, encoding="utf-8")
     return read
 
