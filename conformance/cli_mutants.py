@@ -117,23 +117,32 @@ def _check_baseline(mutants: Sequence[Mutant], plan: object) -> None:
 
 
 @mutants_group.command("kills")
-@click.option("--matrix", default=MATRIX, show_default=True, metavar="FILE", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--matrix",
+    "matrices",
+    multiple=True,
+    default=[MATRIX],
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(exists=True, path_type=Path),
+    help="What `run` wrote; of several files the kills are added up.",
+)
 @click.option("--check", is_flag=True, help="Only tell whether the file is what the matrix says.")
-def write_kills(matrix: Path, check: bool) -> None:
+def write_kills(matrices: tuple[Path, ...], check: bool) -> None:
     """Write which mutants each assertion kills, from a matrix, into the suite's data."""
     from importlib import resources
 
     from conformance import mutation
     from conformance.suite.mutants import kills, load
 
-    fates = mutation.read_fates(matrix)
-    missing = sorted(load().keys() - fates.keys())
+    fates = [fate for matrix in matrices for fate in mutation.read_fates(matrix).values()]
+    missing = sorted(load().keys() - {fate.mutant for fate in fates})
     if missing:
         raise CallError(
-            f"{matrix} has nothing of {len(missing)} mutants ({', '.join(missing[:5])}, …); run `mutants run --resume`"
+            f"the matrix has nothing of {len(missing)} mutants ({', '.join(missing[:5])}, …); run `mutants run --areas --resume`"
         )
     target = Path(str(resources.files("conformance.suite.mutants") / kills.FILE))
-    text = kills.render(kills.killed_by(fates.values()))
+    text = kills.render(kills.killed_by(fates))
     if check:
         sys.exit(0 if target.read_text(encoding="utf-8") == text else 1)
     target.write_text(text, encoding="utf-8")

@@ -41,7 +41,9 @@ class Knowledge:
 
     #: Rule id → level and text.
     rules: Mapping[str, str] = field(factory=dict)
-    #: Assertion → the mutants that it kills, each "ID: defect".
+    #: Assertion → the ids of the mutants that it kills.
     kills: Mapping[str, Sequence[str]] = field(factory=dict)
+    #: Mutant → its fault in words.
+    mutants: Mapping[str, str] = field(factory=dict)
     sums: Sequence[Sum] = ()
     rule_map: Sequence[RuleRow] = ()

@@ -182,7 +182,9 @@ def render(
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=markupsafe.Markup(embeddable(_data(of_ledger, table, docs_url) | {"rules": known.rules, "kills": known.kills})),
+        data=markupsafe.Markup(
+            embeddable(_data(of_ledger, table, docs_url) | {"rules": known.rules, "kills": known.kills, "mutants": known.mutants})
+        ),
         known=known,
         audits=audits,
         claims=CLAIMS,

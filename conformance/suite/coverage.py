@@ -159,7 +159,8 @@ def knowledge() -> Knowledge:
     }
     return Knowledge(
         rules=texts,
-        kills={name: told for name in _killers() if (told := mutant_words(name))},
+        kills={name: killed_by(name) for name in sorted(_killers())},
+        mutants={mutant.id: mutant.defect for mutant in mutants.load().values()},
         sums=_sums(found),
         rule_map=[RuleRow(each.rule.id, (*each.assertions, *each.invariants), each.reason) for each in must],
     )

@@ -21,6 +21,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 from synthetic import one, run
 
+from conformance.report.knowledge import Knowledge
 from conformance.report.page import render
 from conformance.report.verdicts import Verdict
 
@@ -261,3 +262,20 @@ def test_prints(page: WebDriver, tmp_path: Path) -> None:
     pdf = base64.b64decode(page.print_page())
     assert pdf.startswith(b"%PDF")
     assert page.execute_script("return document.querySelector('#matrix') !== null")
+
+
+def test_which_mutants_an_assertion_killed(browser: WebDriver, tmp_path: Path) -> None:
+    known = Knowledge(kills={"CORE18/sees": ["GBK-01", "GBK-02"]}, mutants={"GBK-01": "loses a value", "GBK-02": "adds one"})
+    path = tmp_path / "index.html"
+    results = run(one("CORE18/sees"), one("CORE18/sees--of-two"), one("CORE18/sees-nothing"))
+    path.write_text(render([results], synthetic.ledger(), known=known), encoding="utf-8")
+    browser.get(path.as_uri())
+    browser.find_element(By.CSS_SELECTOR, "#CORE18 .cell").click()
+    browser.execute_script("document.querySelectorAll('details.assertion').forEach(d => { d.open = true; })")
+    told = until(
+        browser,
+        "(facts => facts.length > 2 && facts)([...document.querySelectorAll('details.assertion dt')]"
+        ".filter(t => t.textContent === 'Killed mutants').map(t => t.nextElementSibling.textContent))",
+    )
+    assert told.count("GBK-01 loses a valueGBK-02 adds one") == 2, "with whatever parameters it is one assertion"
+    assert any(text.startswith("none:") for text in told)

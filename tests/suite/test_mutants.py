@@ -6,8 +6,10 @@ import inspect
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from conformance import mutation
 from conformance.endpoints.faults import FAULTS
 from conformance.harness import invariants
 from conformance.report.results import Result
@@ -15,9 +17,9 @@ from conformance.report.verdicts import Level, Verdict
 from conformance.runner.habits import Habits
 from conformance.runner.mutants import MUTANTS
 from conformance.runner.rules import Rules
-from conformance.suite import catalogue, ledger
-from conformance.suite.mutants import Mutant, load
-from conformance.suite.mutants.judging import Status, judge
+from conformance.suite import catalogue, coverage, ledger
+from conformance.suite.mutants import Mutant, kills, load
+from conformance.suite.mutants.judging import Fate, Status, judge
 
 RULES = {
     word
@@ -45,6 +47,7 @@ def test_names_what_there_is(mutant: Mutant) -> None:
     assert set(mutant.rules) <= RULES, f"no such rule: {set(mutant.rules) - RULES}"
     assert mutant.says.strip(), "it names the reason for which it has to fail"
     assert mutant.origin == "derived" or mutant.origin.strip()
+    assert set(mutant.areas) <= {area.id for area in ledger.load().areas}, "the letters of areas"
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -91,3 +94,82 @@ MUTANT = Mutant(
 )
 def test_what_became_of_a_mutant(results: list[Result], status: Status) -> None:
     assert judge(MUTANT, results)[0] is status
+
+
+class TestWhatIsAsked:
+    """Of one mutant, by how much the matrix asks."""
+
+    def areas(self, question: mutation.Question) -> set[str]:
+        by_test = {f"{entry.module}::{entry.function.__name__}": name for name, tests in EVERY.items() for entry in tests}
+        return {ledger.load().leaf(by_test[test].partition("/")[0]).area for test in question.tests if test in by_test}
+
+    def test_the_named_assertion(self) -> None:
+        mutant = load()["TRG-10"]
+        assert mutation.question(mutant, mutation.Scope.NAMED).tests == tuple(mutation.node_ids([mutant.killed_by]))
+
+    def test_its_areas(self) -> None:
+        mutant = load()["TRG-10"]
+        assert self.areas(mutation.question(mutant, mutation.Scope.AREAS)) == {"D"}
+        wider = msgspec.structs.replace(mutant, areas="AK")
+        assert self.areas(mutation.question(wider, mutation.Scope.AREAS)) == {"A", "D", "K"}
+
+    def test_everything(self) -> None:
+        asked = mutation.question(load()["TRG-10"], mutation.Scope.ALL)
+        assert self.areas(asked) == {area.id for area in ledger.load().areas}
+
+    def test_only_its_own_of_one_that_hangs(self) -> None:
+        (mutant, *_) = [each for each in load().values() if each.verdict == "timeout"]
+        assert len(mutation.question(mutant, mutation.Scope.ALL).tests) == len(mutation.node_ids(mutant.questions))
+
+    def test_the_mark_of_a_fate_is_of_its_own_entry_and_module(self) -> None:
+        one, other = load()["TRG-10"], load()["NET-62"]
+        before = mutation.fingerprints([one, other])
+        after = mutation.fingerprints([msgspec.structs.replace(one, says="something else"), other])
+        assert before["TRG-10"] != after["TRG-10"]
+        assert before["NET-62"] == after["NET-62"]
+        assert before["TRG-10"] != before["NET-62"]
+
+
+EVERY = catalogue.by_assertion()
+
+
+class TestKills:
+    """What kills what, as committed, and who kills nothing."""
+
+    def test_every_mutant_is_under_the_assertion_that_is_named_for_it(self) -> None:
+        missing = [mutant.id for mutant in load().values() if mutant.id not in kills.load().get(mutant.killed_by, ())]
+        assert missing == [], "run `mutants run --areas --resume` and `mutants kills`"
+
+    def test_names_what_there_is(self) -> None:
+        known = {assertion.id for assertion in ledger.load().assertions} | always_on()
+        assert set(kills.load()) <= known
+        assert {mutant for listed in kills.load().values() for mutant in listed} <= set(load())
+
+    def test_at_most_a_tenth_of_the_must_assertions_kills_nothing(self) -> None:
+        assert kills.idle("MUST").share <= 0.1
+
+    def test_an_invariant_counts_once_whatever_leaf_it_failed_at(self) -> None:
+        everything = {assertion.id: ["X-1"] for assertion in ledger.load().assertions}
+        rule = next(rule for rule in invariants.CATALOGUE.values() if rule.finding_level == "MUST" and len(rule.leaves) > 1)
+        without, with_it = (
+            kills.idle("MUST", everything | more) for more in ({}, {f"{rule.leaves[1]}/{rule.id.lower()}": ["X-1"]})
+        )
+        assert f"{rule.leaves[0]}/{rule.id.lower()}" in without.idle
+        assert set(without.idle) - set(with_it.idle) == {f"{rule.leaves[0]}/{rule.id.lower()}"}
+        assert without.asked == with_it.asked
+
+    def test_only_of_mutants_that_died_as_they_should(self) -> None:
+        good = Fate(mutant="TRG-10", status=Status.KILLED, killers=("TRIG26/empty-on-time-pane", "TRIG02/each-element"))
+        bad = Fate(mutant="TRG-12", status=Status.BROKEN, killers=("TRIG24/empty-final-pane",))
+        assert kills.killed_by([good, bad]) == {"TRIG02/each-element": ["TRG-10"], "TRIG26/empty-on-time-pane": ["TRG-10"]}
+
+    def test_pages_tell_the_same(self) -> None:
+        known = coverage.knowledge()
+        assert {name: tuple(listed) for name, listed in known.kills.items() if listed} == kills.load()
+        assert set(known.mutants) == set(load())
+        sums = {each.title: each for each in known.sums}
+        planted = sums["Planted mutants killed by the assertion named for them"]
+        assert (planted.part, planted.whole, list(planted.open)) == (len(load()), len(load()), [])
+        seeing = sums["MUST assertions that kill a planted mutant"]
+        idle = kills.idle("MUST")
+        assert (seeing.part, seeing.whole, tuple(seeing.open)) == (idle.asked - len(idle.idle), idle.asked, idle.idle)

@@ -208,9 +208,12 @@
   function words(list) {
     return (list || "").split(/[\s,]+/).filter((rule) => rule in data.rules).map((rule) => h("p", { class: "ruletext" }, h("b", {}, rule), " ", data.rules[rule]));
   }
-  function kills(assertion) {
+  // The planted faults of which an assertion failed; nothing where the page knows of none.
+  function killed(assertion) {
+    if (!Object.keys(data.kills).length) return "";
     const found = data.kills[assertion.replace(/--.*/, "")] || [];
-    return found.length ? h("ul", { class: "kills" }, found.map((each) => h("li", {}, each))) : "";
+    const listed = h("ul", { class: "kills" }, found.map((id) => h("li", {}, h("b", {}, id), " ", data.mutants[id] || "")));
+    return h("div", {}, h("dt", {}, "Killed mutants"), h("dd", {}, found.length ? listed : "none: of no planted fault has it failed yet"));
   }
 
   function contents(leafId, column) {
@@ -240,7 +243,7 @@
       cell.results.map((index) => assertion(data.results[index], column)),
       leaf.assertions.filter((a) => !ran.has(a.id)).map((a) => h("details", { class: "assertion" },
         h("summary", {}, chip("not-run"), h("b", {}, a.statement), h("span", { class: "slug" }, `${a.level} · ${a.id}`)),
-        h("div", { class: "body" }, h("dl", { class: "meta" }, a.rule ? fact("Rule", rules(a.rule), words(a.rule)) : "", a.source ? fact("Source", a.source) : "", kills(a.id) ? fact("Killed mutants", kills(a.id)) : "")))),
+        h("div", { class: "body" }, h("dl", { class: "meta" }, a.rule ? fact("Rule", rules(a.rule), words(a.rule)) : "", a.source ? fact("Source", a.source) : "", killed(a.id))))),
     ];
   }
 
@@ -258,7 +261,7 @@
         result.message ? h("p", { class: `message v-${result.verdict}` }, result.message) : "",
         h("dl", { class: "meta" },
           fact("Level", result.level), fact("Mode", result.mode || "batch"),
-          result.rule ? fact("Rule", rules(result.rule), words(result.rule)) : "", kills(result.assertion) ? fact("Killed mutants", kills(result.assertion)) : "", result.source ? fact("Source", result.source) : "",
+          result.rule ? fact("Rule", rules(result.rule), words(result.rule)) : "", killed(result.assertion), result.source ? fact("Source", result.source) : "",
           result.phase ? fact("Phase", result.phase) : "", fact("Took", `${(result.seconds || 0).toFixed(3)} s`),
           proof.seed != null ? fact("Seed", text(proof.seed)) : "",
           result.listed ? fact("Known", /^https?:/.test(result.listed) ? h("a", { href: result.listed, rel: "noreferrer" }, result.listed) : result.listed) : "",

@@ -62,6 +62,12 @@ class LastOutputLost(_Outputs):
         return [each.whole for each in elements[:-1]]
 
 
+@mutant("ALL-19")
+class FirstOutputLost(_Outputs):
+    def changed(self, elements: list[Element], collection: Collection) -> list[bytes]:
+        return [each.whole for each in elements[1:]]
+
+
 @mutant("ALL-03")
 class OutputsDoubled(_Outputs):
     def changed(self, elements: list[Element], collection: Collection) -> list[bytes]:

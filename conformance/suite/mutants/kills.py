@@ -31,11 +31,16 @@ def load() -> dict[str, tuple[str, ...]]:
 
 
 def killed_by(fates: Iterable[Fate]) -> dict[str, list[str]]:
-    """The same from the fates of a matrix. Mutants that are not killed as they should be count for nobody."""
+    """The same from fates, several of one mutant if it was asked several times.
+
+    Mutants that were never killed as they should be count for nobody.
+    """
+    fates = list(fates)
     named = {mutant.id: mutant.killed_by for mutant in load_mutants().values()}
+    counting = {fate.mutant for fate in fates if fate.status is Status.KILLED} & named.keys()
     found: dict[str, set[str]] = {}
     for fate in fates:
-        if fate.status is Status.KILLED and fate.mutant in named:
+        if fate.mutant in counting:
             for assertion in {named[fate.mutant], *fate.killers}:
                 found.setdefault(assertion, set()).add(fate.mutant)
     return {assertion: sorted(found[assertion]) for assertion in sorted(found)}
