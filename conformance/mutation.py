@@ -42,6 +42,9 @@ BUDGET = 180.0
 BUDGET_ALL = 1200.0
 #: Generated programs to try where more than the named assertions is asked: one that sees a fault mostly does at the first.
 EXAMPLES_ALL = 5
+#: Time budgets are multiplied by this there: jobs of this runner take a hundredth of them, and what a fault keeps back is waited for to
+#: their ends.
+SCALE_ALL = 0.2
 #: How many of the assertions that took longest the matrix tells.
 SLOWEST = 5
 
@@ -68,10 +71,15 @@ class Plan:
 
 @frozen
 class Question:
-    """What is asked of a mutant: pytest's names of tests, generated programs a property, seconds in all."""
+    """What is asked of a mutant."""
 
+    #: Pytest's names.
     tests: tuple[str, ...]
+    #: Generated programs a property.
     examples: int
+    #: What time budgets are multiplied by.
+    scale: float
+    #: Seconds in all.
     budget: float
 
 
@@ -81,12 +89,14 @@ def question(mutant: Mutant, scope: Scope) -> Question:
     Of one that makes jobs hang only those are asked: whatever else is would wait as long, and a time-out accuses nobody.
     """
     if scope is Scope.NAMED or mutant.verdict == "timeout":
-        return Question(tuple(node_ids(mutant.questions)), mutant.examples, BUDGET * max(1.0, mutant.timeout_scale))
+        scale = mutant.timeout_scale
+        return Question(tuple(node_ids(mutant.questions)), mutant.examples, scale, BUDGET * max(1.0, scale))
     book = ledger.load()
     of = {name: book.leaf(name.partition("/")[0]).area for name in catalogue.by_assertion()}
     areas = {of[name] for name in mutant.questions} | set(mutant.areas)
     asked = [name for name, area in of.items() if scope is Scope.ALL or area in areas]
-    return Question(tuple(node_ids(asked)), mutant.examples if mutant.drawn else EXAMPLES_ALL, BUDGET_ALL)
+    examples = mutant.examples if mutant.drawn else EXAMPLES_ALL
+    return Question(tuple(node_ids(asked)), examples, min(mutant.timeout_scale, SCALE_ALL), BUDGET_ALL)
 
 
 def node_ids(assertions: Sequence[str]) -> list[str]:
@@ -172,7 +182,7 @@ def fate_of(mutant: Mutant, plan: Plan) -> Fate:
     """Asks one mutant, in this process."""
     started = time.monotonic()
     asked = question(mutant, plan.scope)
-    kept = ask(mutant.address, asked.tests, examples=asked.examples, scale=mutant.timeout_scale, seed=plan.seed)
+    kept = ask(mutant.address, asked.tests, examples=asked.examples, scale=asked.scale, seed=plan.seed)
     status, shown = judge(mutant, kept.results)
     if kept.fatal:
         status = Status.BROKEN

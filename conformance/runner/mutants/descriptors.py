@@ -98,6 +98,13 @@ class PayloadsChanged(_Described):
                 transform.spec.payload = payload.SerializeToString(deterministic=True)
 
 
+@mutant("DSC-08")
+class EnvironmentsChanged(_Described):
+    def changed(self, descriptor: Any, node: StageNode) -> None:
+        for environment in descriptor.environments.values():
+            environment.capabilities[:] = [f"{each}_of_another" for each in environment.capabilities]
+
+
 # ---- what comes with a bundle
 
 

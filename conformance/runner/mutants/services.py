@@ -156,6 +156,15 @@ class NoMetricsOfTheFinished(JobService):
         return await super().GetJobMetrics(request, context)
 
 
+@mutant("JOB-73")
+class NoMetricsOfTheRunning(JobService):
+    async def GetJobMetrics(self, request: Any, context: Any) -> Any:
+        job = await self._job(request.job_id, context)
+        if job.state not in TERMINAL:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the job is still running")
+        return await super().GetJobMetrics(request, context)
+
+
 @mutant("JOB-60")
 class NamelessOptions(JobService):
     async def DescribePipelineOptions(self, request: Any, context: Any) -> Any:
@@ -302,6 +311,12 @@ class DrainsUnasked(Job):
         if state == S.DONE:
             super().move(S.DRAINING)
         super().move(state)
+
+
+@mutant("JOB-72")
+class DoneIsFailed(Job):
+    def move(self, state: Any) -> None:
+        super().move(S.FAILED if state == S.DONE else state)
 
 
 # ---- artifacts
@@ -468,3 +483,16 @@ class NumbersBecomeText(_Told):
 class CapabilitiesAreWords(_Told):
     def changed(self, info: Any) -> None:
         info.runner_capabilities.append("everything")
+
+
+@mutant("ART-67")
+class EndpointsWantCredentials(_Told):
+    def changed(self, info: Any) -> None:
+        for endpoint in (info.control_endpoint, info.logging_endpoint, info.artifact_endpoint):
+            endpoint.authentication.urn = "beam:authentication:oauth2_client_credentials_grant:v1"
+
+
+@mutant("ART-68")
+class SiblingsUnasked(_Told):
+    def changed(self, info: Any) -> None:
+        info.sibling_worker_ids.append("another-worker")

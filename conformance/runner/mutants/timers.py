@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+from attrs import evolve
 
 from conformance.runner.cutting import TimerValue
+from conformance.runner.engine_events import RunBundle
+from conformance.runner.engine_stages import StageRun
 from conformance.runner.mutants.registry import mutant
 from conformance.runner.rules import MAX, Rules
 
@@ -112,3 +117,10 @@ class AllDueTogether(Rules):
 class HoldNotDelivered(Rules):
     def delivered_hold(self, fire: int, hold: int) -> int:
         return fire
+
+
+@mutant("TMR-63")
+class DeliveredTwice(StageRun):
+    def _launch(self, bundle: Any) -> RunBundle:
+        command = super()._launch(bundle)
+        return evolve(command, timers={family: (*fired, *fired) for family, fired in command.timers.items()})

@@ -68,6 +68,16 @@ class FirstOutputLost(_Outputs):
         return [each.whole for each in elements[1:]]
 
 
+@mutant("ALL-21")
+class ValuesDamaged(_Outputs):
+    def changed(self, elements: list[Element], collection: Collection) -> list[bytes]:
+        return [
+            cutting.windowed_value(each.timestamp, list(each.windows), each.pane, each.value[:-1] + bytes([each.value[-1] ^ 1]))
+            for each in elements
+            if each.value
+        ]
+
+
 @mutant("ALL-03")
 class OutputsDoubled(_Outputs):
     def changed(self, elements: list[Element], collection: Collection) -> list[bytes]:
@@ -84,6 +94,33 @@ class TimestampsLost(_Outputs):
 class NothingIsRefused(JobService):
     def problems(self, request: Any) -> list[str]:
         return []
+
+
+@mutant("ALL-20")
+class RefusedIsDone(JobService):
+    """What would be refused is taken, and DONE without having run."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._problems: list[str] = []
+        self._skipped: set[str] = set()
+
+    def problems(self, request: Any) -> list[str]:
+        self._problems = super().problems(request)
+        return []
+
+    async def Prepare(self, request: Any, context: Any) -> Any:
+        answer = await super().Prepare(request, context)
+        if self._problems:
+            self._skipped.add(answer.preparation_id)
+        return answer
+
+    async def Run(self, request: Any, context: Any) -> Any:
+        if request.preparation_id not in self._skipped:
+            return await super().Run(request, context)
+        for state in (S.STARTING, S.RUNNING, S.DONE):
+            self.jobs[request.preparation_id].move(state)
+        return job_pb2.RunJobResponse(job_id=request.preparation_id)
 
 
 @mutant("ALL-05")

@@ -92,7 +92,9 @@ def test_earliest_timestamp(case: Case) -> Scenario:
 def test_empty_input(case: Case) -> Scenario:
     empty = case.program.create([], coder=coders.kv(coders.STRING, coders.VARINT))
     empty.combine_per_key(SUM, coders.VARINT, coders.VARINT).observe("out")
+    case.program.create([1], name="witness").observe("witness")
     run = yield
+    same(run.values("witness"), [1], "what ran beside the empty PCollection", rule="M-XF-17")
     same(run.values("out"), [], "the output", rule="M-COMB-05")
 
 
@@ -176,7 +178,9 @@ def test_no_default_beside_a_result(case: Case) -> Scenario:
 def test_nothing_without_default(case: Case) -> Scenario:
     empty = case.program.create([], coder=coders.VARINT)
     empty.combine_globally(SUM, coders.VARINT, coders.VARINT).observe("out")
+    case.program.create([1], name="witness").observe("witness")
     run = yield
+    same(run.values("witness"), [1], "what ran beside the empty PCollection", rule="M-XF-17")
     same(run.values("out"), [], rule="M-COMB-07")
 
 

@@ -61,7 +61,9 @@ def test_values_of_unknown_coder(case: Case) -> Scenario:
 def test_no_groups(case: Case) -> Scenario:
     empty = case.program.create([], coder=coders.kv(coders.STRING, coders.VARINT))
     empty.group_by_key().observe("out")
+    case.program.create([1], name="witness").observe("witness")
     run = yield
+    same(run.values("witness"), [1], "what ran beside the empty PCollection", rule="M-XF-17")
     same(run.values("out"), [], "the groups", rule="M-TRIG-05")
 
 

@@ -55,7 +55,9 @@ def test_empty_input(case: Case) -> Scenario:
     nothing = case.program.create([], coder=coders.VARINT)
     nothing.par_do(Fn("identity")).par_do(Fn("with_key", key="k"), PAIRS).group_by_key().observe("grouped")
     nothing.par_do(TWICE).observe("out")
+    case.program.create([1], name="witness").observe("witness")
     run = yield
+    same(run.values("witness"), [1], "what ran beside the empty PCollection", rule="M-XF-17")
     same(run.values("out"), [], rule="M-WM-12")
     same(run.values("grouped"), [], rule="M-WM-12")
 

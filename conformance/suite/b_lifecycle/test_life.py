@@ -61,7 +61,9 @@ def test_every_bundle_finishes(case: Case) -> Scenario:
 def test_one_bundle_at_a_time(case: Case) -> Scenario:
     _two_stages(case.program)
     run = yield
-    for events in lives(run).values():
+    found = lives(run)
+    holds(any(event.event == "start" for events in found.values() for event in events), "no bundle was started", rule="M-BNDL-08")
+    for events in found.values():
         within = [event for event in events if event.event in ("start", "finish")]
         for opened, closed in zip(within[::2], within[1::2], strict=True):
             same(

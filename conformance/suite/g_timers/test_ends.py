@@ -163,7 +163,9 @@ def test_processing_cleared_does_not_fire(case: Case) -> Scenario:
     keyed = case.program.create([("k", 1)], timestamps=[1000])
     steps = [["set", "t", ["+", ["now"], SOON]], ["set", "t", ["+", ["now"], SOON], "x"], ["clear", "t"]]
     scripted(case, keyed, steps, timers={"t": "processing"})
+    keyed.observe("elements")
     run = yield
+    same(run.values("elements"), [("k", 1)], "the elements that set and cleared it", rule="M-XF-17")
     found = [tag for _, _, tag, _, _ in run.values("fired")]
     holds(found in ([], ["x"]), "a cleared timer fired", expected="'x' or nothing", observed=found, rule="M-TIMER-02")
 

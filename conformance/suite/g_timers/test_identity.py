@@ -77,7 +77,9 @@ def test_beyond_expiry_ends(case: Case) -> Scenario:
     steps = [["state", "bag", "add", ["val"]], ["set", "t", ["+", ["window_end"], 50 * SECOND]]]
     timer = [["state", "bag", "read"]]
     scripted(case, keyed, steps, timer=timer, state={"bag": state.bag(coders.VARINT)}, timers={"t": "event"})
+    keyed.observe("elements")
     run = yield
+    same(run.values("elements"), [("k", 1)], "the elements that set it", rule="M-XF-17")
     found = [read for *_, [read] in run.values("fired")]
     holds(
         found in ([], [[]], [[1]]), "fired twice, or with state of another", expected="once or never", observed=found, rule="A-24"

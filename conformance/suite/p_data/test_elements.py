@@ -139,12 +139,15 @@ def test_no_output_ends(case: Case) -> Scenario:
 
 @asserts("DATA02/chain-of-nothing")
 def test_chain_of_nothing(case: Case) -> Scenario:
-    found = case.program.create([1]).par_do(Fn("drop"), PAIRS, name="drop")
+    created = case.program.create([1])
+    created.observe("created")
+    found = created.par_do(Fn("drop"), PAIRS, name="drop")
     for number in range(3):
         grouped = found.group_by_key(name=f"group{number}")
         found = grouped.par_do(Fn("ungroup"), PAIRS, name=f"ungroup{number}")
         found.observe(f"seen{number}")
     run = yield
+    same(run.values("created"), [1], "what came before the groupings", rule="M-XF-17")
     same(
         [run.values(f"seen{number}") for number in range(3)], [[], [], []], "what groupings of nothing brought", rule="P-DATA-14"
     )
