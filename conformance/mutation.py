@@ -11,6 +11,7 @@ import gc
 import hashlib
 import heapq
 import io
+import math
 import multiprocessing
 import os
 import queue
@@ -28,7 +29,9 @@ import pytest
 from attrs import frozen
 
 from conformance.report.results import Result
+from conformance.report.verdicts import Level, Verdict
 from conformance.suite import catalogue, ledger
+from conformance.suite.assertions import marked
 from conformance.suite.mutants import Mutant, load
 from conformance.suite.mutants.judging import Fate, Status, judge, kills
 
@@ -40,6 +43,8 @@ PACK = 8
 BUDGET = 180.0
 #: Seconds for a mutant with more than those: the whole suite takes about two minutes on one core.
 BUDGET_ALL = 1200.0
+#: Seconds of a mutant with its areas: a wide one that holds nothing up takes a minute or two.
+LIMIT_AREAS = 300.0
 #: Generated programs to try where more than the named assertions is asked: one that sees a fault mostly does at the first.
 EXAMPLES_ALL = 5
 #: Time budgets are multiplied by this there: jobs of this runner take a hundredth of them, and what a fault keeps back is waited for to
@@ -79,7 +84,9 @@ class Question:
     examples: int
     #: What time budgets are multiplied by.
     scale: float
-    #: Seconds in all.
+    #: Seconds behind which nothing more is asked: of a fault that holds up every job it is known by then who sees it.
+    limit: float
+    #: Seconds in all, until it is given up.
     budget: float
 
 
@@ -90,13 +97,14 @@ def question(mutant: Mutant, scope: Scope) -> Question:
     """
     if scope is Scope.NAMED or mutant.verdict == "timeout":
         scale = mutant.timeout_scale
-        return Question(tuple(node_ids(mutant.questions)), mutant.examples, scale, BUDGET * max(1.0, scale))
+        return Question(tuple(node_ids(mutant.questions)), mutant.examples, scale, math.inf, BUDGET * max(1.0, scale))
     book = ledger.load()
     of = {name: book.leaf(name.partition("/")[0]).area for name in catalogue.by_assertion()}
     areas = {of[name] for name in mutant.questions} | set(mutant.areas)
     asked = [name for name, area in of.items() if scope is Scope.ALL or area in areas]
     examples = mutant.examples if mutant.drawn else EXAMPLES_ALL
-    return Question(tuple(node_ids(asked)), examples, min(mutant.timeout_scale, SCALE_ALL), BUDGET_ALL)
+    limit = LIMIT_AREAS if scope is Scope.AREAS else math.inf
+    return Question(tuple(node_ids(asked)), examples, min(mutant.timeout_scale, SCALE_ALL), limit, BUDGET_ALL)
 
 
 def node_ids(assertions: Sequence[str]) -> list[str]:
@@ -146,11 +154,22 @@ def read_fates(path: Path) -> dict[str, Fate]:
 
 
 class _Keep:
-    """A pytest plugin that keeps what the recorder has when the session is over."""
+    """A pytest plugin that asks some assertions first, begins with none beyond a limit, and keeps what the recorder has in the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Sequence[str] = (), limit: float = math.inf) -> None:
+        self._first = frozenset(first)
+        self._until = time.monotonic() + limit
         self.results: list[Result] = []
         self.fatal = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        yield  # prerequisites first, and only then these
+        items.sort(key=lambda item: getattr(marked(getattr(item, "function", None)), "assertion", "") not in self._first)
+
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        if time.monotonic() > self._until:
+            item.session.shouldstop = "this mutant took long enough"
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.fatal = str(excinfo.value)
@@ -162,13 +181,25 @@ class _Keep:
         self.results = recorder.results if recorder is not None else []
 
 
-def ask(address: str, tests: Sequence[str], *, examples: int = 25, scale: float = 1.0, seed: int = 0) -> _Keep:
-    """The results of tests (pytest's arguments) on a runner of its own."""
+def ask(
+    address: str,
+    tests: Sequence[str],
+    *,
+    examples: int = 25,
+    scale: float = 1.0,
+    seed: int = 0,
+    first: Sequence[str] = (),
+    limit: float = math.inf,
+) -> _Keep:
+    """The results of tests (pytest's arguments) on a runner of its own: of assertions that are to be asked `first`, then others.
+
+    Behind so many seconds none is begun any more.
+    """
     ini = str(resources.files("conformance.suite") / "pytest.ini")
     arguments = ["--pyargs", *tests, "--noconftest", "-c", ini, "--rootdir", str(Path.cwd()), "-p", "no:cacheprovider"]
     arguments += ["-q", "--tb=no", "--runner", address, "--beam-pack", str(PACK), "--beam-examples", str(examples)]
     arguments += ["--beam-no-block", "--beam-no-shrink", "--timeout-scale", str(scale), "--beam-seed", str(seed)]
-    keep = _Keep()
+    keep = _Keep(first, limit)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pytest.main(arguments, plugins=[keep])
     return keep
@@ -182,7 +213,15 @@ def fate_of(mutant: Mutant, plan: Plan) -> Fate:
     """Asks one mutant, in this process."""
     started = time.monotonic()
     asked = question(mutant, plan.scope)
-    kept = ask(mutant.address, asked.tests, examples=asked.examples, scale=asked.scale, seed=plan.seed)
+    kept = ask(
+        mutant.address,
+        asked.tests,
+        examples=asked.examples,
+        scale=asked.scale,
+        seed=plan.seed,
+        first=mutant.questions,
+        limit=asked.limit,
+    )
     status, shown = judge(mutant, kept.results)
     if kept.fatal:
         status = Status.BROKEN
@@ -201,18 +240,21 @@ def fate_of(mutant: Mutant, plan: Plan) -> Fate:
 
 
 def run_baseline(mutants: Sequence[Mutant], plan: Plan) -> list[Result]:
-    """What the named assertions say of the runner without a fault: the results that are not a pass, of those that are named."""
+    """What the named assertions say of the runner without a fault: the results that are not a pass, of those that are named.
+
+    An always-on invariant may have had nothing to look at there: the fault itself is what some of them look at.
+    """
+    asked = {name for mutant in mutants for name in mutant.questions}
     named = {mutant.killed_by for mutant in mutants}
-    questions = sorted({name for mutant in mutants for name in mutant.questions})
-    kept = ask("reference", node_ids(questions), examples=max(mutant.examples for mutant in mutants), seed=plan.seed)
+    examples = max(mutant.examples for mutant in mutants)
+    kept = ask("reference", node_ids(sorted(asked)), examples=examples, seed=plan.seed)
     if kept.fatal:
         raise RuntimeError(kept.fatal)
     judged = {result.assertion.partition("--")[0]: result for result in kept.results}
-    return [
-        judged.get(name) or Result(name, name.partition("/")[0], "MUST", "no-verdict", message="it was not judged")  # type: ignore[arg-type]
-        for name in sorted(named)
-        if name not in judged or judged[name].verdict.value != "pass"
+    unjudged = [
+        Result(name, name.partition("/")[0], Level.MUST, Verdict.NO_VERDICT) for name in sorted(named & asked - judged.keys())
     ]
+    return unjudged + [judged[name] for name in sorted(named & judged.keys()) if judged[name].verdict is not Verdict.PASS]
 
 
 # ---- worker processes

@@ -133,6 +133,33 @@ class TestWhatIsAsked:
 EVERY = catalogue.by_assertion()
 
 
+class TestRunning:
+    """Real runners, one mutant each."""
+
+    def test_one_is_killed_and_told(self) -> None:
+        (fate,) = mutation.run_matrix([load()["TRG-10"]], mutation.Plan())
+        assert (fate.status, fate.killers, fate.scope) == (Status.KILLED, ("TRIG26/empty-on-time-pane",), "named")
+        assert next(iter(fate.slowest)) == "TRIG26/empty-on-time-pane"
+
+    def test_the_first_to_be_asked_is_the_last_to_be_left_out(self) -> None:
+        tests = mutation.node_ids(["CORE01/one-empty-element", "CORE18/groups-every-value", "CORE03/zero-one-many"])
+        kept = mutation.ask("reference", tests, first=["CORE18/groups-every-value"], limit=0.0)
+        asked = [result.assertion for result in kept.results if "/i-" not in result.assertion]
+        assert asked == ["CORE18/groups-every-value"]
+
+    def test_all_of_its_area_is_asked(self) -> None:
+        (fate,) = mutation.run_matrix([load()["ART-67"]], mutation.Plan(scope=mutation.Scope.AREAS))
+        assert fate.status is Status.KILLED
+        assert fate.asked > 20
+
+    def test_without_a_fault_all_is_well_also_where_an_invariant_has_nothing_to_look_at(self) -> None:
+        assert mutation.run_baseline([load()["NET-77"]], mutation.Plan()) == []
+
+    def test_an_assertion_that_does_not_pass_without_a_fault_is_told(self) -> None:
+        declined = msgspec.structs.replace(load()["TRG-10"], killed_by="ENV05/runs")
+        assert [result.assertion for result in mutation.run_baseline([declined], mutation.Plan())] == ["ENV05/runs"]
+
+
 class TestKills:
     """What kills what, as committed, and who kills nothing."""
 
