@@ -7,6 +7,7 @@ each xdist worker as in a plain run; only the controller writes results.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import sys
 from collections.abc import Generator, Iterable
@@ -198,6 +199,7 @@ class SuiteSession:
                 pytest.exit(f"cannot write the report: {error}; choose another directory with --beam-report", returncode=4)
         if self.is_controller:
             return None
+        gc.freeze()  # the suite itself is no garbage: each collection during the run would go through all of it
         try:
             self.conductor = Conductor.open(self.settings, self._tell)
         except endpoint_errors.EndpointError as error:

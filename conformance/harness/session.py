@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shlex
 import sys
 import tempfile
 import threading
 from collections.abc import Iterable
-from concurrent import futures
 from pathlib import Path
 from types import TracebackType
 
 import grpc
 
 from conformance.harness import capabilities as all_capabilities
+from conformance.harness import pool
 from conformance.harness.host import Host
 from conformance.harness.observations import Observations
 from conformance.harness.reporting import reports_handler
@@ -24,31 +26,7 @@ from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["Session"]
 
-_POOL = "org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool"
-#: All sessions' pools answer from these threads: their calls are short.
-_EXECUTOR = futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="worker-pool")
-
-
-class _Pool:
-    """BeamFnExternalWorkerPool: starts a worker a StartWorker (P-ENV-03, P-ENV-04)."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def StartWorker(self, request: fn_pb2.StartWorkerRequest, context: grpc.ServicerContext) -> fn_pb2.StartWorkerResponse:
-        session = self._session
-        session.transcript.append("pool", "StartWorker", "R->S", request.worker_id, request)
-        response = session.start_worker(request)
-        session.transcript.append("pool", "StartWorker", "S->R", request.worker_id, response)
-        return response
-
-    def StopWorker(self, request: fn_pb2.StopWorkerRequest, context: grpc.ServicerContext) -> fn_pb2.StopWorkerResponse:
-        session = self._session
-        session.transcript.append("pool", "StopWorker", "R->S", request.worker_id, request)
-        session.stop_worker(request.worker_id)
-        response = fn_pb2.StopWorkerResponse()
-        session.transcript.append("pool", "StopWorker", "S->R", request.worker_id, response)
-        return response
+_NUMBERS = itertools.count(1)
 
 
 class Session(Host):
@@ -61,10 +39,16 @@ class Session(Host):
         self.workers: list[Worker] = []
         self._lock = threading.Lock()
         self._launcher: tempfile.TemporaryDirectory[str] | None = None
-        self._server = grpc.server(_EXECUTOR, options=rpc.SERVER_OPTIONS)
-        self._server.add_generic_rpc_handlers((rpc.service_handler(_POOL, _Pool(self)), reports_handler(self)))
-        self.port = self._server.add_insecure_port("localhost:0")
-        self._server.start()
+        #: Told to runners as a parameter of the environment, and by them to the pool.
+        self.id = f"{os.getpid()}-{next(_NUMBERS)}"
+        self._pool = pool.borrow(self)
+        self._reports: tuple[grpc.Server, int] | None = None
+        self._closed = False
+
+    @property
+    def port(self) -> int:
+        """Where the worker pool listens."""
+        return self._pool.port
 
     @property
     def observations(self) -> Observations:
@@ -84,7 +68,8 @@ class Session(Host):
     ) -> pb.Environment:
         """EXTERNAL, with this session's pool and capabilities."""
         payload = pb.ExternalPayload(
-            endpoint=endpoints_pb2.ApiServiceDescriptor(url=f"localhost:{self.port}"), params=params or {}
+            endpoint=endpoints_pb2.ApiServiceDescriptor(url=f"localhost:{self.port}"),
+            params={pool.SESSION_PARAM: self.id, **(params or {})},
         )
         return pb.Environment(
             urn=urns.Env.EXTERNAL,
@@ -123,7 +108,11 @@ class Session(Host):
         for worker in self.workers:
             if not worker.ended.is_set():
                 worker.exit()
-        self._server.stop(None)
+        if not self._closed:
+            self._closed = True
+            pool.give_back(self._pool)
+        if self._reports is not None:
+            self._reports[0].stop(None)
         if self._launcher is not None:
             self._launcher.cleanup()
 
@@ -160,7 +149,12 @@ class Session(Host):
 
     def process_variables(self) -> dict[str, str]:
         """The environment variables by which a harness process finds this session."""
+        if self._reports is None:
+            server = rpc.server(max_workers=8)
+            server.add_generic_rpc_handlers((reports_handler(self),))
+            self._reports = server, server.add_insecure_port("localhost:0")
+            server.start()
         return {
-            "BEAM_CONFORMANCE_REPORT": f"localhost:{self.port}",
+            "BEAM_CONFORMANCE_REPORT": f"localhost:{self._reports[1]}",
             "BEAM_CONFORMANCE_CAPABILITIES": " ".join(sorted(self.capabilities)),
         }

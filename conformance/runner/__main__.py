@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import sys
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 4
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: server.request_stop())
+    gc.freeze()  # what has been loaded stays; a collection in the middle of a job is over the sooner
     print(f"listening on {server.url}", flush=True)
     server.wait_for_request()
     server.stop()

@@ -34,9 +34,6 @@ __all__ = ["GRACE", "Bundles", "defect"]
 
 #: Seconds for which the end of a job waits for polite ends: StopWorker, finalization answers, streams of the worker.
 GRACE = 3.0
-#: Seconds for which a job that is through waits for the names of its metrics: without them they would be lost (P-MET-03). A worker that
-#: is lost ends the wait.
-NAMES_WAIT = 20.0
 
 
 class Bundles:
@@ -99,13 +96,11 @@ class Bundles:
             task.cancel()
 
     async def settle(self) -> None:
-        """Waits for what was asked behind bundles that are committed."""
+        """Waits for what is asked for the sake of bundles that are committed."""
         for bundle in self._committed:
             self._spawn(self._finalize(bundle), self._asking)
         if self._asking:
             await asyncio.wait(set(self._asking), timeout=GRACE)
-        if self._measures.naming:
-            await asyncio.wait(set(self._measures.naming), timeout=NAMES_WAIT)
 
     def close(self) -> None:
         """Asks for nothing more."""

@@ -1,8 +1,13 @@
-"""The workers of one job: made, started, chosen for bundles, stopped."""
+"""The workers of one job: made, started, chosen for bundles, stopped.
+
+Workers are asked for before the job is planned: while a pool starts one, there is time to plan. What they need to know of the
+plan they are given behind it (`equip`), well before their first bundle.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -36,33 +41,43 @@ class Crew:
         state_of: Callable[[str], BundleState | None],
         log: Callable[[Any], None],
     ) -> None:
+        self._job = job
         self._fnapi = fnapi
+        self._artifacts = artifacts
+        self._url = url
+        self._options = options
+        self._state_of = state_of
+        self._log = log
         self._rules = job.rules
         self._launchers: dict[str, list[Launcher]] = {}
         self._starting: dict[str, asyncio.Future[None]] = {}
         #: Of each stage with state: which worker ran its last bundle, and how often that changed.
         self._last: dict[str, tuple[Worker, int]] = {}
-        cutters = _cutters(job.plan)
-        numbers = iter(range(1, 1 << 30))
-        for environment_id, environment in job.plan.environments.items():
-            launchers = self._launchers[environment_id] = []
-            for _ in range(job.rules.workers(environment_id)):
-                worker = job.rules.part(Worker)(
-                    f"{job.id}-worker-{next(numbers)}",
-                    environment_id,
-                    job.plan.descriptors,
-                    state_of,
-                    log,
-                    declared=environment.capabilities,
-                    data_streams=job.rules.data_streams(options.data_streams),
-                    habits=job.rules,
-                )
-                dependencies = artifacts.staged(job.id, environment_id, environment)
-                status = options.slow_bundle_seconds > 0 and urns.Protocol.WORKER_STATUS in worker.declared
-                worker.provision = provision_info(url, job, dependencies, job.rules.capabilities(), status)
-                worker.cutters = cutters
-                fnapi.workers[worker.id] = worker
-                launchers.append(job.rules.part(Launcher)(worker, environment, url, options.worker_start_timeout, fnapi.pools))
+        self._numbers = itertools.count(1)
+
+    def _hire(self, environment_id: str) -> None:
+        """Makes the workers of an environment, unless they are there."""
+        if environment_id in self._launchers:
+            return
+        job, rules, options = self._job, self._rules, self._options
+        environment = job.environments[environment_id]
+        launchers = self._launchers[environment_id] = []
+        for _ in range(rules.workers(environment_id)):
+            worker = rules.part(Worker)(
+                f"{job.id}-worker-{next(self._numbers)}",
+                environment_id,
+                self._state_of,
+                self._log,
+                declared=environment.capabilities,
+                data_streams=rules.data_streams(options.data_streams),
+                habits=rules,
+            )
+            dependencies = self._artifacts.staged(job.id, environment_id, environment)
+            status = options.slow_bundle_seconds > 0 and urns.Protocol.WORKER_STATUS in worker.declared
+            worker.provision = provision_info(self._url, job, dependencies, rules.capabilities(), status)
+            self._fnapi.workers[worker.id] = worker
+            timeout = options.worker_start_timeout
+            launchers.append(rules.part(Launcher)(worker, environment, self._url, timeout, self._fnapi.pools))
 
     def _all(self) -> list[Launcher]:
         return [launcher for launchers in self._launchers.values() for launcher in launchers]
@@ -74,16 +89,31 @@ class Crew:
 
     # ---- start
 
-    def start(self, failed: Callable[[str], None]) -> None:
-        """Starts all; `failed` is told why one did not come."""
+    def start(self, environments: Iterable[str], failed: Callable[[str], None]) -> None:
+        """Starts those of some environments that are not started; `failed` is told why one did not come."""
+        for environment_id in environments:
+            self._hire(environment_id)
 
         def started(start: asyncio.Future[None]) -> None:
             if not start.cancelled() and (error := start.exception()) is not None:
                 failed(str(error))
 
         for launcher in self._all():
-            start = self._starting[launcher.worker.id] = asyncio.ensure_future(launcher.start())
-            start.add_done_callback(started)
+            if launcher.worker.id not in self._starting:
+                start = self._starting[launcher.worker.id] = asyncio.ensure_future(launcher.start())
+                start.add_done_callback(started)
+
+    async def asked(self) -> None:
+        """Waits until the workers of `start` were asked for."""
+        for launcher in self._all():
+            await launcher.asked.wait()
+
+    def equip(self, plan: Plan, failed: Callable[[str], None]) -> None:
+        """Gives workers what they need of the plan, and starts those that only the plan showed to be needed."""
+        self.start(plan.environments, failed)
+        cutters = _cutters(plan)
+        for worker in self.workers:
+            worker.descriptors, worker.cutters = plan.descriptors, cutters
 
     async def ready(self, worker: Worker) -> None:
         """Waits until a worker is there. Raises WorkerLost if it does not come."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from conformance.runner import inquiries
 from conformance.runner.artifacts import ArtifactStore
@@ -31,6 +32,7 @@ from conformance.runner.engine_events import (
     Tick,
     WakeAt,
 )
+from conformance.runner.expand import environments_of
 from conformance.runner.fnapi import FnApi
 from conformance.runner.measures import PROGRESS_WAIT, Measures
 from conformance.runner.options import Options
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 S = job_pb2.JobState
+NOTHING: Final = Plan((), {}, {}, {})
 
 #: LogEntry severity → JobMessage importance. A worker's ERROR is a warning here: ERROR is kept for why a job failed.
 _IMPORTANCE = {
@@ -59,19 +62,23 @@ _IMPORTANCE = {
 
 
 class Driver:
-    """One running job."""
+    """One running job. `start` asks for workers; the plan is made, and the engine begins, while they come."""
+
+    _engine: Engine
+    _bundles: Bundles
+    _served: ServedScripts
 
     def __init__(self, job: Job, fnapi: FnApi, artifacts: ArtifactStore, url: str, options: Options) -> None:
         self._job = job
         self._artifacts = artifacts
         self._options = options
-        part = job.rules.part
-        self._engine = part(Engine)(job.plan, job.rules, page_bytes=job.rules.page_bytes(options.state_page_bytes))
-        self._crew = part(Crew)(job, fnapi, artifacts, url, options, self._engine.state, self._log)
-        self._measures = part(Measures)(job.rules)
-        self._bundles = part(Bundles)(job, self._engine, self._crew, self._measures, self._dispatch, options.slow_bundle_seconds)
-        scripts = [node for node in job.plan.nodes if isinstance(node, ScriptNode)]
-        self._served = ServedScripts(scripts, self._dispatch, self._fail)
+        self._crew = job.rules.part(Crew)(
+            job, fnapi, artifacts, url, options, lambda bundle: self._engine.state(bundle), self._log
+        )
+        self._measures = job.rules.part(Measures)(job.rules)
+        #: What was asked for before there was a plan; None once there is one.
+        self._waiting: list[Callable[[], None]] | None = []
+        self._beginning: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()
@@ -82,18 +89,51 @@ class Driver:
     def start(self) -> None:
         """Begins: workers are started, the engine gets its first event."""
         self._job.move(S.STARTING)
-        self._crew.start(self._fail)
+        self._crew.start(environments_of(self._job.pipeline), self._fail)
         self._job.move(S.RUNNING)
-        self._dispatch(Started())
-        self._served.start()
+        self._beginning = asyncio.ensure_future(self._begin())
+
+    async def _begin(self) -> None:
+        await self._crew.asked()
+        job, part = self._job, self._job.rules.part
+        page_bytes = job.rules.page_bytes(self._options.state_page_bytes)
+        broken = ""
+        try:
+            plan = job.plan
+        except Exception as error:
+            plan = job.plan = NOTHING
+            broken = defect(error)
+        self._engine = part(Engine)(plan, job.rules, page_bytes=page_bytes)
+        slow = self._options.slow_bundle_seconds
+        self._bundles = part(Bundles)(job, self._engine, self._crew, self._measures, self._dispatch, slow)
+        scripts = [node for node in plan.nodes if isinstance(node, ScriptNode)]
+        self._served = ServedScripts(scripts, self._dispatch, self._fail)
+        self._crew.equip(plan, self._fail)
+        waiting, self._waiting = self._waiting or [], None
+        if broken:
+            self._fail(broken)
+        else:
+            self._dispatch(Started())
+            self._served.start()
+        for action in waiting:
+            action()
+
+    def _too_early(self, action: Callable[[], None]) -> bool:
+        """Whether there is no plan yet; `action` comes behind it then."""
+        if self._waiting is None:
+            return False
+        self._waiting.append(action)
+        return True
 
     def _fail(self, reason: str) -> None:
-        if not self._engine.finished:
+        if not self._too_early(lambda: self._fail(reason)) and not self._engine.finished:
             self._engine.finished = True
             self._finish(JobFailed(reason))
 
     def cancel(self) -> None:
         """Stops the job: no answer of a running bundle counts any more (P-JOB-08). One that is through stays so."""
+        if self._too_early(self.cancel):
+            return
         if self._engine.finished:
             if self._completed:
                 self._job.move(S.DONE)
@@ -103,7 +143,7 @@ class Driver:
 
     def drain(self) -> None:
         """Stops the sources and lets the rest be finished (P-JOB-09)."""
-        if self._engine.finished:
+        if self._too_early(self.drain) or self._engine.finished:
             return
         self._job.move(S.DRAINING)
         self._dispatch(DrainRequested())
@@ -114,7 +154,8 @@ class Driver:
 
     async def metrics(self) -> tuple[list[Any], list[Any]]:
         """Attempted and committed."""
-        if self._engine.finished:
+        if self._waiting is not None or self._engine.finished:
+            await self._measures.named()
             return await self._measures.read({}, [])
         return await self._measures.read(self._bundles.workers, self._crew.workers)
 
@@ -171,8 +212,6 @@ class Driver:
         elif self._measures.naming and not isinstance(command, JobCancelled):
             await asyncio.wait(set(self._measures.naming), timeout=PROGRESS_WAIT)
         self._bundles.close()
-        for task in set(self._measures.naming):
-            task.cancel()
         if self._options.sample_data and not isinstance(command, JobCancelled):
             await self._sample()
         self._tell_dropped()
@@ -183,11 +222,12 @@ class Driver:
         elif isinstance(command, JobCancelled):
             self._job.move(S.CANCELLED)
         self._measures.forget()
-        stopping = asyncio.ensure_future(self._crew.stop(GRACE))
-        await asyncio.sleep(0)  # StopWorker goes out first, for a pool that goes away at DONE; its answer changes nothing
         if self._completed:
             self._job.move(last)
-        await stopping
+            await self._measures.named()  # to whoever listens it is DONE already; GetJobMetrics waits for the same
+        for task in set(self._measures.naming):
+            task.cancel()
+        await self._crew.stop(GRACE)
         await self._crew.release(GRACE)
         self._forget()
         self._stopped.set()
@@ -209,8 +249,8 @@ class Driver:
 
     def _forget(self) -> None:
         """Lets go of what only a running job needs; states, messages, metrics and the pipeline stay (P-JOB-10)."""
-        nothing = self._job.plan = Plan((), {}, {}, {})
-        self._engine = Engine(nothing)
+        self._job.plan = NOTHING
+        self._engine = Engine(NOTHING)
         self._engine.finished = True
         del self._bundles, self._crew
         self._artifacts.forget(self._job.id)

@@ -15,7 +15,18 @@ from conformance.runner.coders_rewrite import WireCoders
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["DELEGATED", "IDENTITIES", "Expansion", "Leaf", "Step", "counts_elements", "expand", "leaves", "side_input_names"]
+__all__ = [
+    "DELEGATED",
+    "IDENTITIES",
+    "Expansion",
+    "Leaf",
+    "Step",
+    "counts_elements",
+    "environments_of",
+    "expand",
+    "leaves",
+    "side_input_names",
+]
 
 T = urns.Transform
 
@@ -140,6 +151,12 @@ def leaves(components: Any, roots: list[str], lifts: Callable[[bool], bool] = bo
 
     for root in roots:
         yield from visit(root)
+
+
+def environments_of(pipeline: Any) -> list[str]:
+    """Environments that steps of a valid pipeline surely run in, in order; its plan may show that more are needed."""
+    found = leaves(pipeline.components, list(pipeline.root_transform_ids))
+    return list(dict.fromkeys(leaf.environment for leaf in found if leaf.environment))
 
 
 def _windowing_environment(transform: Any, components: Any) -> str:

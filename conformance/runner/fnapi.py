@@ -91,7 +91,6 @@ class Worker:
         self,
         worker_id: str,
         environment_id: str,
-        descriptors: Mapping[str, Any],
         state_of: Callable[[str], BundleState | None],
         log: Callable[[Any], None],
         reconnect: float = 10.0,
@@ -102,7 +101,6 @@ class Worker:
         self.habits = habits or Habits()
         self.id = worker_id
         self.environment_id = environment_id
-        self.descriptors = descriptors
         self.state_of = state_of
         self.log = log
         self.reconnect = reconnect
@@ -117,7 +115,8 @@ class Worker:
         self.provision: Any = None
         #: Whether the harness asked for it, and so knows what it says.
         self.provisioned = False
-        #: PCollections whose chunks are cut into pairs as they come.
+        #: Descriptors by id, and PCollections whose chunks are cut into pairs as they come.
+        self.descriptors: Mapping[str, Any] = {}
         self.cutters: Mapping[str, PairCutter] = {}
         #: Set once the harness has fetched a descriptor.
         self.fetched: dict[str, asyncio.Event] = {}

@@ -7,7 +7,6 @@ P-JOB-04). How a job runs is `driver`'s.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import itertools
 import time
@@ -196,8 +195,6 @@ class JobService:
         for environment in job.environments.values():
             if environment.urn == urns.Env.EXTERNAL:
                 await self._fnapi.pools.warm(pb.ExternalPayload.FromString(environment.payload).endpoint.url)
-        with contextlib.suppress(Exception):  # a defect of ours: Run, which asks again, tells of it
-            _ = job.plan
 
     def _retire(self) -> None:
         """Forgets the oldest finished jobs beyond what is kept."""

@@ -16,6 +16,9 @@ __all__ = ["PROGRESS_WAIT", "Measures"]
 
 #: Seconds for which GetJobMetrics waits for the progress of running bundles.
 PROGRESS_WAIT = 1.0
+#: Seconds for which workers of a job that is through are kept, and GetJobMetrics waits, for the names of its metrics: without them they
+#: would be lost (P-MET-03). A worker that is lost ends the wait.
+NAMES_WAIT = 20.0
 #: Bundles whose metrics came under unknown short ids before the worker is asked for their names.
 UNNAMED_BUNDLES = 50
 
@@ -69,6 +72,11 @@ class Measures:
                 self.name()
 
     # ---- short ids
+
+    async def named(self) -> None:
+        """Waits for the names that were asked for."""
+        if self.naming:
+            await asyncio.wait(set(self.naming), timeout=NAMES_WAIT)
 
     def name(self) -> None:
         """Begins to ask for the names of all short ids that are new, and commits what came under them."""

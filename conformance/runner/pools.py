@@ -1,4 +1,4 @@
-"""Channels to worker pools, by address: opened while a job waits to be run, shared by jobs, closed with the last one's end."""
+"""Channels to worker pools, by address: opened while a job waits to be run, shared by jobs, the last ones kept open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conformance.wire import rpc
 __all__ = ["Pools"]
 
 _POOL = "org.apache.beam.model.fn_execution.v1.BeamFnExternalWorkerPool"
-#: Channels that are kept for jobs which were prepared and not run yet.
+#: Channels that are kept for jobs which were prepared and not run yet, or for the next job of a client that keeps its pool.
 KEPT = 8
 
 
@@ -26,11 +26,15 @@ class Pools:
     async def warm(self, url: str) -> None:
         """Begins to connect, so that the first call need not wait for it."""
         if url not in self._used and url not in self._idle:
-            channel = self._idle[url] = grpc.aio.insecure_channel(url, options=rpc.CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(url, options=rpc.CHANNEL_OPTIONS)
             channel.get_state(try_to_connect=True)
-            if len(self._idle) > KEPT:
-                _, oldest = self._idle.popitem(last=False)
-                await oldest.close()
+            await self._keep(url, channel)
+
+    async def _keep(self, url: str, channel: Any) -> None:
+        self._idle[url] = channel
+        if len(self._idle) > KEPT:
+            _, oldest = self._idle.popitem(last=False)
+            await oldest.close()
 
     def acquire(self, url: str) -> Any:
         """The stub of the pool at `url`; to be released."""
@@ -47,7 +51,7 @@ class Pools:
         if users > 1:
             self._used[url] = (channel, users - 1)
         else:
-            await channel.close()
+            await self._keep(url, channel)
 
     async def close(self) -> None:
         """Closes all channels."""

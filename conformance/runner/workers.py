@@ -39,6 +39,8 @@ class Launcher:
         self._started = False
         self._death = ""
         self._watch: asyncio.Task[None] | None = None
+        #: Set once the worker was asked for, or it turned out that it cannot be.
+        self.asked = asyncio.Event()
 
     async def start(self) -> None:
         """Waits until the worker's Control stream is there. Raises WorkerLost telling what went wrong."""
@@ -55,6 +57,7 @@ class Launcher:
             self.worker.lost(str(error), final=True)
             raise
         finally:
+            self.asked.set()
             connecting.cancel()
             if not asking.done() and not self.worker.connected.is_set():
                 asking.cancel()
@@ -86,8 +89,10 @@ class Launcher:
         request = fn_pb2.StartWorkerRequest(worker_id=self.worker.id, params=payload.params)
         for each in (request.control_endpoint, request.logging_endpoint, request.artifact_endpoint, request.provision_endpoint):
             each.url = self._url
+        call = self._pool.StartWorker(request, timeout=self._timeout)
+        self.asked.set()
         try:
-            answer = await self._pool.StartWorker(request, timeout=self._timeout)
+            answer = await call
         except grpc.aio.AioRpcError as error:
             what = f"StartWorker at {payload.endpoint.url} failed: {error.code().name} {error.details()}"
             raise WorkerLost(f"environment {self.worker.environment_id}: {what}") from None
@@ -99,6 +104,7 @@ class Launcher:
 
     async def _spawn(self) -> None:
         self._spawned = spawned(self._environment, self.worker.id, self._url)
+        self.asked.set()
         try:
             await self._spawned.start()
         except WorkerLost as error:
