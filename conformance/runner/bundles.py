@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["GRACE", "Bundles", "defect"]
 
 #: Seconds for which the end of a job waits for polite ends: StopWorker, finalization answers, streams of the worker.
-GRACE = 3.0
+GRACE = 2.0
 
 
 class Bundles:

@@ -207,7 +207,7 @@ def test_worker_never_connects(runner: RunnerUnderTest) -> None:
     """
     program = Program("LIFE14/worker-that-never-connects")
     program.create([1]).observe("out")
-    options = runner.job_options({"worker_start_timeout": 3})
+    options = runner.job_options({"worker_start_timeout": 1})
     patience = Timeouts(run=runner.endpoint.profile.worker_wait)
     scale = runner.settings.timeout_scale
     with Session() as session, JobClient(runner.endpoint, timeouts=patience, timeout_scale=scale) as client:

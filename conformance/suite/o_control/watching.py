@@ -13,7 +13,7 @@ from conformance.wire.api import fn_pb2
 __all__ = ["BRIEF", "answer_to", "bundles", "descriptors", "names_of", "requests", "until"]
 
 #: Seconds in which a wrong runner would have done what it must not do; a right one is kept waiting for so long.
-BRIEF = 1.0
+BRIEF = 0.5
 _STEP = 0.01
 
 
