@@ -35,7 +35,7 @@ from conformance.suite.settings import Settings
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["RunnerUnderTest", "digest"]
+__all__ = ["RunnerUnderTest", "digest", "own_errors"]
 
 
 #: Garbage is collected after a transcript of so many bytes; left alone, a run peaks at some 800 MB a process instead of 350.

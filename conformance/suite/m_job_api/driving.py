@@ -16,11 +16,12 @@ from attrs import evolve, frozen
 from conformance.endpoints import JobClient
 from conformance.endpoints.client import Stream
 from conformance.endpoints.errors import EndpointError, PhaseTimeout, Refused
-from conformance.endpoints.outcome import TERMINAL, JobOutcome, state_name
+from conformance.endpoints.outcome import TERMINAL, Importance, JobOutcome, state_name
+from conformance.endpoints.refusal import unsupported
 from conformance.harness import Session
 from conformance.pipeline import Fn, PCollection, Program, coders
 from conformance.suite.checks import Wrong, holds
-from conformance.suite.execution import RunnerUnderTest
+from conformance.suite.execution import RunnerUnderTest, own_errors
 from conformance.suite.outcomes import Declined
 from conformance.suite.run import Run
 from conformance.wire.api import job_pb2
@@ -226,6 +227,18 @@ class Job:
             return reached[0]
         finally:
             watch.stop()
+
+    def lacks(self) -> str:
+        """What the runner says, in the ERROR messages of a job that FAILED, that it does not support; "" if nothing (P-JOB-13)."""
+        watch = self.watch_messages()
+        try:
+            watch.wait_for(lambda: watch.ended, self.soon)
+        finally:
+            watch.stop()
+        told = "\n".join(each.message_text for each in watch.messages if each.importance == Importance.ERROR)
+        for own in own_errors(self.session):
+            told = told.replace(own, "")
+        return unsupported(told)
 
     def as_run(self) -> Run:
         """What is known of the job so far, in the form that checks and evidence take."""

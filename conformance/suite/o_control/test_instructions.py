@@ -20,7 +20,7 @@ from conformance.suite.checks import Wrong, holds, same
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.m_job_api.driving import HELD, PAIRS, Job, held, plain, run_program, started
 from conformance.suite.o_control.watching import BRIEF, answer_to, bundles, descriptors, requests, until
-from conformance.suite.outcomes import NotExercised
+from conformance.suite.outcomes import Declined, NotExercised
 from conformance.wire import urns
 from conformance.wire.api import fn_pb2
 
@@ -30,10 +30,17 @@ _P = urns.Protocol
 ASKED = 4.0
 
 
-def ends_done(job: Job, what: str, rule: str) -> None:
-    """The job ends DONE with `plain`'s or `held`'s outcome."""
+def _ends(job: Job, end: str, what: str, rule: str) -> None:
     __tracebackhide__ = True
-    same(job.end(), "DONE", f"the end of {what}", rule=rule)
+    if end == "FAILED" and (feature := job.lacks()):
+        raise Declined(f"the job FAILED, saying: {feature}")
+    same(end, "DONE", f"the end of {what}", rule=rule)
+
+
+def ends_done(job: Job, what: str, rule: str) -> None:
+    """The job ends DONE with `plain`'s or `held`'s outcome. Raises Declined if the runner says what of it it does not support."""
+    __tracebackhide__ = True
+    _ends(job, job.end(), what, rule)
     same(job.as_run().groups("out"), GROUPS, f"the outcome of {what}", rule=rule)
 
 
@@ -349,7 +356,7 @@ def test_unanswered_finalization(runner: RunnerUnderTest) -> None:
     session = runner.session()
     session.script.add("never", on="finalize_bundle", times=1000)
     with started(runner, _finalizing, session=session) as job:
-        same(job.end(job.soon), "DONE", "the end of a job whose finalization is never answered", rule="P-CTL-22")
+        _ends(job, job.end(job.soon), "a job whose finalization is never answered", "P-CTL-22")
 
 
 # Errors
