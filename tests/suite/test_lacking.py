@@ -64,7 +64,7 @@ def test_nothing_else_is(monkeypatch: pytest.MonkeyPatch, message: tuple[Importa
 
 def test_a_job_that_fails_of_its_function_lacks_nothing(reference: Endpoint) -> None:
     def fails(program: Program) -> None:
-        program.create([1]).par_do(Fn("fail", text="this is not supported")).observe("out")
+        program.create([1]).par_do(Fn("fail", text="the function goes wrong")).observe("out")
 
     runner = RunnerUnderTest(reference, Settings())
     with started(runner, fails) as job:
