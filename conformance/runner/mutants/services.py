@@ -319,7 +319,55 @@ class DoneIsFailed(Job):
         super().move(S.FAILED if state == S.DONE else state)
 
 
+@mutant("JOB-74")
+class MessagesWithoutStates(JobService):
+    async def GetMessageStream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        async for event in super().GetMessageStream(request, context):
+            if event.WhichOneof("response") != "state_response":
+                yield event
+
+
+@mutant("JOB-75")
+class LateMessagesNeverEnd(JobService):
+    async def GetMessageStream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        late = (await self._job(request.job_id, context)).state in TERMINAL
+        async for event in super().GetMessageStream(request, context):
+            yield event
+        if late:
+            await asyncio.Event().wait()
+
+
+@mutant("JOB-76")
+class FinishedAreForgotten(JobService):
+    """As soon as another job is prepared."""
+
+    def _retire(self) -> None:
+        self.jobs = {job_id: job for job_id, job in self.jobs.items() if job.state not in TERMINAL}
+
+
+@mutant("JOB-77")
+class AnythingRuns(JobService):
+    async def Run(self, request: Any, context: Any) -> Any:
+        if request.preparation_id not in self.jobs:
+            return job_pb2.RunJobResponse(job_id=request.preparation_id)
+        return await super().Run(request, context)
+
+
 # ---- artifacts
+
+
+@mutant("ART-69")
+class MoreIsAskedFor(ArtifactStore):
+    """Each environment has an artifact that it does not list."""
+
+    def expect(self, job_id: str, of: Mapping[str, Any]) -> None:
+        more = {}
+        for name, environment in of.items():
+            copy = more[name] = pb.Environment()
+            copy.CopyFrom(environment)
+            payload = pb.EmbeddedFilePayload(data=b"nobody listed this").SerializeToString()
+            copy.dependencies.add(type_urn=urns.Artifact.EMBEDDED, type_payload=payload)
+        super().expect(job_id, more)
 
 
 @mutant("JOB-09")

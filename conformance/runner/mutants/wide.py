@@ -17,7 +17,7 @@ from conformance.runner.engine_groups import GroupRun
 from conformance.runner.engine_stages import StageRun
 from conformance.runner.jobs import Job, JobService
 from conformance.runner.mutants.registry import mutant
-from conformance.runner.plan import Collection
+from conformance.runner.plan import Collection, Plan
 from conformance.runner.rules import MAX, MIN, Rules
 from conformance.runner.state import BundleState
 from conformance.wire import urns
@@ -100,27 +100,17 @@ class NothingIsRefused(JobService):
 class RefusedIsDone(JobService):
     """What would be refused is taken, and DONE without having run."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self._problems: list[str] = []
-        self._skipped: set[str] = set()
-
-    def problems(self, request: Any) -> list[str]:
-        self._problems = super().problems(request)
-        return []
-
     async def Prepare(self, request: Any, context: Any) -> Any:
-        answer = await super().Prepare(request, context)
-        if self._problems:
-            self._skipped.add(answer.preparation_id)
-        return answer
-
-    async def Run(self, request: Any, context: Any) -> Any:
-        if request.preparation_id not in self._skipped:
-            return await super().Run(request, context)
-        for state in (S.STARTING, S.RUNNING, S.DONE):
-            self.jobs[request.preparation_id].move(state)
-        return job_pb2.RunJobResponse(job_id=request.preparation_id)
+        if not self.problems(request):
+            return await super().Prepare(request, context)
+        job_id, rules = f"job-{next(self._numbers)}", self._rules()
+        self.jobs[job_id] = Job(
+            job_id, job_id, request.pipeline, request.pipeline_options, {}, rules, lambda: Plan((), {}, {}, {})
+        )
+        self._artifacts.expect(job_id, {})
+        response = job_pb2.PrepareJobResponse(preparation_id=job_id, staging_session_token=job_id)
+        response.artifact_staging_endpoint.url = self.url
+        return response
 
 
 @mutant("ALL-05")
