@@ -53,11 +53,11 @@ def judge_exception(error: BaseException) -> Judgement:
         case Blocked() | NotExercised() | EndpointGone():
             return Judgement(Verdict.NO_VERDICT, text)
         case errors.PhaseTimeout():
-            return Judgement(Verdict.TIMEOUT, text, error.phase)
+            return Judgement(Verdict.TIMEOUT, text, str(error.phase))
         case errors.Refused():
-            return Judgement(Verdict.DECLINED, text, error.phase)
+            return Judgement(Verdict.DECLINED, text, str(error.phase))
         case errors.EndpointDied():
-            return Judgement(Verdict.ERROR, text, error.phase)
+            return Judgement(Verdict.ERROR, text, str(error.phase))
         case JobEndedBadly():
             return Judgement(Verdict.ERROR, text, "run")
         case LocalProtocolError():
