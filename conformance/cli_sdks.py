@@ -86,8 +86,8 @@ def run_rows(
         endpoint = open_endpoint(runner, progress=console.print, timeout_scale=options["timeout_scale"])
     except errors.EndpointError as error:
         raise CallError(str(error)) from None
-    with endpoint:
-        plan = running.Plan(endpoint, rows, languages_of(options["sdk"]), modes, options["timeout_scale"], runner)
+    with endpoint, running.storage(console.print) as storage:
+        plan = running.Plan(endpoint, rows, languages_of(options["sdk"]), modes, options["timeout_scale"], runner, storage)
         header = results.Header(
             suite=__version__,
             beam=BEAM_VERSION,

@@ -11,14 +11,14 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import platformdirs
 
 from conformance.endpoints.errors import ToolMissing
 
-__all__ = ["Progress", "built", "cached", "run"]
+__all__ = ["Progress", "built", "cached", "install_go", "run"]
 
 Progress = Callable[[str], None]
 #: With empty caches on 2 busy cores Maven took 3 minutes, Go 4.
@@ -60,11 +60,22 @@ def built(name: str, sources: Path, make: Callable[[Path, Path], None], progress
     return target
 
 
-def run(argv: Sequence[str], directory: Path, progress: Progress) -> None:
+def install_go(go: str, module: str, target: Path, progress: Progress) -> None:
+    """Installs a program of a Go module as `target`. Raises ToolMissing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        run([go, "install", module], Path(folder), progress, {"GOBIN": folder})
+        os.replace(Path(folder) / target.name, target)
+
+
+def run(argv: Sequence[str], directory: Path, progress: Progress, environment: Mapping[str, str] | None = None) -> None:
     """Runs one build command; tells how many files were fetched meanwhile. Raises ToolMissing with what it said last."""
     said: list[str] = []
     fetched = 0
-    with subprocess.Popen(argv, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    environment = {**os.environ, **(environment or {})}
+    with subprocess.Popen(
+        argv, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout is not None
         limit = threading.Timer(BUILD_SECONDS, process.kill)
         limit.start()

@@ -127,7 +127,27 @@ def fused(transcript: Transcript) -> str:
     return f"{len(found)} stages, the widest with {widest} ParDos"
 
 
+def two_environments(transcript: Transcript) -> str:
+    """Workers of the other language come through the same proxy, each over a Control stream of its own."""
+    asked = {
+        event.stream
+        for event in transcript.events("control", "Control", "R->S")
+        if event.message.WhichOneof("request") == "process_bundle"
+    }
+    if len(asked) < 2:
+        raise NotSeen(f"{len(asked)} workers were asked to process bundles, and two environments were submitted")
+    return f"{len(asked)} workers were asked to process bundles"
+
+
 FACTS: dict[str, Callable[[Transcript], str]] = {
     each.__name__: each
-    for each in (flatten_submitted, combine_submitted, combine_lifted, split_while_running, progress_asked, fused)
+    for each in (
+        flatten_submitted,
+        combine_submitted,
+        combine_lifted,
+        split_while_running,
+        progress_asked,
+        fused,
+        two_environments,
+    )
 }

@@ -41,13 +41,7 @@ def write_input(row: Row, path: Path) -> None:
 
     The watermark before a line is the least timestamp that is still to come: the source never makes anything late.
     """
-    source = golden_file(row.input)
-    lines = source.read_text(encoding="utf-8").splitlines()
-    if source.suffix == ".tsv":
-        pairs = [line.split("\t", 1) for line in lines]
-        stamped = [(1000 * int(second), text) for second, text in pairs]
-    else:
-        stamped = [(0, line) for line in lines]
+    stamped = _stamped(golden_file(row.input))
     marks: list[int] = []
     for stamp, _ in reversed(stamped):
         marks.append(min(stamp, marks[-1] if marks else stamp))
@@ -57,8 +51,27 @@ def write_input(row: Row, path: Path) -> None:
     )
 
 
+def _stamped(source: Path) -> list[tuple[int, str]]:
+    """(ms, line) of a golden text: seconds before a tabulator, the last column of a table, the field `t` of JSON, or 0."""
+    lines = source.read_text(encoding="utf-8").splitlines()
+    match source.suffix:
+        case ".tsv":
+            return [(1000 * int(second), text) for second, _, text in (line.partition("\t") for line in lines)]
+        case ".csv":
+            return [(int(line.rpartition(",")[2]), line) for line in lines[1:]]
+        case ".jsonl":
+            return [(json.loads(line)["t"], line) for line in lines]
+        case _:
+            return [(0, line) for line in lines]
+
+
 def expected_lines(row: Row) -> list[str]:
-    return golden_file(row.expected).read_text(encoding="utf-8").splitlines()
+    """The lines that must come out; of JSON rows, the values of each with spaces between."""
+    source = golden_file(row.expected)
+    text = source.read_text(encoding="utf-8")
+    if source.suffix == ".json":
+        return [" ".join(map(str, values)) for values in json.loads(text)]
+    return text.splitlines()
 
 
 def observed_lines(directory: Path) -> list[str]:

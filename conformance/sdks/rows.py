@@ -40,6 +40,7 @@ class Row:
     phase: str
     statement: str
     rule: str
+    mutant: str
     group: str = ""
     input: str = ""
     expected: str = ""

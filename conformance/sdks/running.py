@@ -5,10 +5,13 @@ The job goes through a recording proxy, so that the judgement knows what was sub
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,16 +21,20 @@ from attrs import field, frozen
 from conformance.endpoints import Endpoint, JobClient
 from conformance.endpoints.errors import EndpointError, ToolMissing
 from conformance.endpoints.refusal import unsupported
+from conformance.harness import functions  # noqa: F401  (what the expansion service offers is made of them)
+from conformance.harness.expansion import ExpansionService
+from conformance.harness.offers import OFFERS
+from conformance.harness.session import Session
 from conformance.harness.transcript import Transcript
 from conformance.pipeline import draw
 from conformance.report.verdicts import NOT_APPLICABLE, Verdict
-from conformance.sdks import facts, materials
+from conformance.sdks import facts, gcs, materials
 from conformance.sdks.driver import Driver, DriverDied, DriverSilent
 from conformance.sdks.languages import SDKS, Progress, Sdk
 from conformance.sdks.recording import recorded
 from conformance.sdks.rows import Row
 
-__all__ = ["Judgement", "Plan", "Turn", "planned", "run"]
+__all__ = ["Judgement", "Plan", "Turn", "planned", "run", "storage"]
 
 #: For one row: a tiny job takes 0.1 s with Python or Go, and 10 s the first time on a JVM with two busy cores.
 ROW_SECONDS = 60.0
@@ -48,6 +55,10 @@ class Plan:
     timeout_scale: float = 1.0
     #: For the line that repeats one row.
     runner: str = "reference"
+    #: Gives the emulator of Google Cloud Storage, started when the first row wants it; raises ToolMissing.
+    storage: Callable[[], gcs.Emulator] = field(factory=lambda: _no_storage)
+    #: Tell apart what rows write to it.
+    numbers: Iterator[int] = field(factory=itertools.count)
 
     @property
     def seconds(self) -> float:
@@ -66,6 +77,24 @@ class Judgement:
     #: What each fact of the wire showed: slug → sentence, or NotSeen.
     wire: dict[str, str | facts.NotSeen] = field(factory=dict)
     evidence: dict[str, Any] = field(factory=dict)
+
+
+@contextlib.contextmanager
+def other_language() -> Iterator[str]:
+    """The address of an expansion service; what it makes runs in workers of our own harness: another SDK, as far as a client can tell."""
+    with Session() as session, ExpansionService(OFFERS, session.environment()) as service:
+        yield service.url
+
+
+def _no_storage() -> gcs.Emulator:
+    raise ToolMissing("This run has no emulator of Google Cloud Storage. Run `beam-conformance run --sdk …`, which starts one.")
+
+
+@contextlib.contextmanager
+def storage(progress: Progress) -> Iterator[Callable[[], gcs.Emulator]]:
+    """For Plan.storage: an emulator that starts when it is first asked for, and ends with the block."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda: stack.enter_context(gcs.emulator(progress)))
 
 
 def planned(plan: Plan) -> int:
@@ -145,6 +174,25 @@ class Turn:
             task["options"]["text"] = str(materials.golden_file(row.input))
         if row.metrics:
             task["options"]["metrics"] = True
+        prefix = f"{row.name}-{self.sdk.name}-{mode}-{next(self.plan.numbers)}"
+        if row.writes == "gcs":
+            try:
+                storage = self.plan.storage()
+            except ToolMissing as error:
+                return Judgement(Verdict.NO_VERDICT, f"not run: {error}", "setup")
+            task["options"] |= {"gcs": storage.url, "bucket": f"gs://{gcs.BUCKET}/{prefix}"}
+        with contextlib.ExitStack() as stack:
+            if row.phase == "P4":
+                task["options"]["expansion"] = stack.enter_context(other_language())
+            return self._answered(row, mode, task, transcript, lambda: self._lines(row, output, prefix))
+
+    def _lines(self, row: Row, output: Path, prefix: str) -> list[str]:
+        """What the program wrote."""
+        return self.plan.storage().lines(prefix) if row.writes == "gcs" else materials.observed_lines(output)
+
+    def _answered(
+        self, row: Row, mode: str, task: dict[str, Any], transcript: Transcript, lines: Callable[[], list[str]]
+    ) -> Judgement:
         try:
             answer = self.driver().ask(task, self.plan.seconds)
         except DriverSilent:
@@ -156,7 +204,7 @@ class Turn:
             return self._not_done(answer, transcript)
         if mode == "streaming" and row.input and not facts.unbounded(transcript):
             return Judgement(Verdict.NO_VERDICT, "our fault, please report it: nothing that was submitted is unbounded", "sdk")
-        return outcome(row, answer, output, transcript)
+        return outcome(row, answer, lines(), transcript)
 
     def _silent(self, transcript: Transcript) -> Judgement:
         """The job takes too long: cancel it, and see whether the SDK comes back."""
@@ -193,9 +241,9 @@ def _last_lines(text: str, limit: int = 1500) -> str:
     return text if len(text) <= limit else f"… {text[-limit:]}"
 
 
-def outcome(row: Row, answer: dict[str, Any], output: Path, transcript: Transcript) -> Judgement:
+def outcome(row: Row, answer: dict[str, Any], lines: Sequence[str], transcript: Transcript) -> Judgement:
     """The judgement of a job that ended DONE, by what it wrote."""
-    found = materials.compare(materials.expected_lines(row), materials.observed_lines(output))
+    found = materials.compare(materials.expected_lines(row), lines)
     if found.ok and row.metrics:
         found = materials.compare_metrics(row, answer["metrics"])
     verdict = Verdict.PASS if found.ok else Verdict.WRONG

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +14,10 @@ from conformance.endpoints import Endpoint, open_endpoint
 from conformance.report.verdicts import NOT_APPLICABLE
 from conformance.sdks import facts, materials, rows, running
 from conformance.sdks.languages import SDKS
+from conformance.suite import mutants
 
 ROWS = rows.load()
+MUTANTS = mutants.load()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,11 @@ LANGUAGES = ["python", pytest.param("go", marks=pytest.mark.sdks), pytest.param(
 
 @pytest.fixture(scope="module", params=LANGUAGES)
 def turn(request: pytest.FixtureRequest, endpoint: Endpoint) -> Iterator[running.Turn]:
-    with running.Turn(running.Plan(endpoint, ROWS, [request.param], rows.MODES), SDKS[request.param], print) as turn:
+    sdk = SDKS[request.param]
+    with (
+        running.storage(print) as storage,
+        running.Turn(running.Plan(endpoint, ROWS, [sdk.name], rows.MODES, storage=storage), sdk, print) as turn,
+    ):
         yield turn
 
 
@@ -73,10 +80,37 @@ def test_every_row_passes_on_the_reference_runner(turn: running.Turn, row: rows.
         assert [each for each in results if each["verdict"] != "pass"] == []
 
 
-def test_a_runner_that_drops_elements_is_found_out() -> None:
-    """A mutant that gives the elements behind a Flatten once where they are there twice."""
-    row = next(row for row in ROWS if row.name == "explicit_flatten")
-    with open_endpoint("reference:mutant=CMB-12") as broken:
-        first, *_ = running.run(running.Plan(broken, [row], ["python"], ["batch"]))
-    assert first["verdict"] == "wrong"
-    assert first["observed"]
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_has_a_mutant_that_turns_it_red(row: rows.Row) -> None:
+    """The SDK's own job, on the reference runner with one fault: what comes out is wrong, and is told as wrong."""
+    mutant, _, mode = row.mutant.partition(" ")
+    assert mutant in MUTANTS
+    with (
+        open_endpoint(f"reference:mutant={mutant}") as broken,
+        running.storage(print) as storage,
+        running.Turn(running.Plan(broken, [row], ["python"], rows.MODES, storage=storage), SDKS["python"]) as turn,
+    ):
+        first, *_ = turn.results_of(row, mode or "batch")
+    assert first["verdict"] == "wrong", first["message"]
+    assert first["expected"] != first["observed"]
+
+
+def test_silence_is_a_timeout_and_the_next_row_runs(endpoint: Endpoint) -> None:
+    """A job that takes longer than its time is cancelled; the driver goes on."""
+    slow, quick = (next(row for row in ROWS if row.name == name) for name in ("dynamic_splits", "impulse"))
+    with running.Turn(running.Plan(endpoint, ROWS, ["python"], rows.MODES), SDKS["python"]) as turn:
+        list(turn.results_of(quick, "batch"))  # the driver is up
+        turn.plan = evolve(turn.plan, timeout_scale=0.02)
+        late, *_ = turn.results_of(slow, "batch")
+        turn.plan = evolve(turn.plan, timeout_scale=1.0)
+        after, *_ = turn.results_of(quick, "batch")
+    assert (late["verdict"], late["phase"]) == ("timeout", "run")
+    assert after["verdict"] == "pass"
+
+
+def test_a_driver_that_dies_is_no_fault_of_the_runner(endpoint: Endpoint) -> None:
+    broken = evolve(SDKS["python"], command=lambda progress: ("/bin/sh", "-c", 'echo \'{"ready": "1"}\'; read -r line; exit 3'))
+    with running.Turn(running.Plan(endpoint, ROWS, ["python"], rows.MODES), broken) as turn:
+        first, *_ = turn.results_of(ROWS[0], "batch")
+    assert (first["verdict"], first["phase"]) == ("no-verdict", "sdk")
+    assert "status 3" in first["message"]

@@ -125,7 +125,7 @@ func lines(s beam.Scope, task Task) beam.PCollection {
 		return beam.ParDo(s, &readLines{task.Input}, beam.Impulse(s))
 	}
 	found := beam.ParDo(s, &followLines{byLine{task.Input}}, beam.Impulse(s))
-	return beam.WindowInto(s, window.NewFixedWindows(time.Hour), found)
+	return beam.WindowInto(s, window.NewFixedWindows(24*time.Hour), found)
 }
 
 // observe writes the lines of each bundle to a file of its own.
@@ -205,6 +205,31 @@ func perMinute(s beam.Scope, lines beam.PCollection) beam.PCollection {
 	return beam.WindowInto(s, window.NewFixedWindows(minute*time.Second), lines)
 }
 
+func atOnce(word string, second int, emit func(string, int)) {
+	if second%2 == 0 {
+		emit(word, second)
+	}
+}
+
+func notAtOnce(word string, second int, emit func(string, int)) {
+	if second%2 == 1 {
+		emit(word, second)
+	}
+}
+
+func letGo(word string, found func(*int) bool, emit func(string, int)) {
+	for second := 0; found(&second); {
+		emit(word, second)
+	}
+}
+
+// inTwo has the pairs of even seconds at once, the others behind a grouping, so that keys have values in more than one bundle.
+func inTwo(s beam.Scope, pairs beam.PCollection) beam.PCollection {
+	s = s.Scope("in two")
+	behind := beam.ParDo(s, letGo, beam.GroupByKey(s, beam.ParDo(s, notAtOnce, pairs)))
+	return beam.Flatten(s, beam.ParDo(s, atOnce, pairs), behind)
+}
+
 func pathIn(directory, name string) string { return filepath.Join(directory, name) }
 
 func init() {
@@ -213,6 +238,9 @@ func init() {
 		&followLines{})
 	register.DoFn1x0[string](&observe{})
 	register.Function3x0(said)
+	register.Function3x0(atOnce)
+	register.Function3x0(notAtOnce)
+	register.Function3x0(letGo)
 	register.Emitter2[beam.EventTime, string]()
 	register.Emitter2[string, int]()
 	register.Emitter1[string]()

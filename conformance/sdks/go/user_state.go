@@ -1,4 +1,4 @@
-// ParDo with user state: numbers the occurrences of each word in its minute, kept in a value and in a bag.
+// ParDo with user state: numbers the occurrences of each word in its minute, kept in a value and in a bag from bundle to bundle.
 package main
 
 import (
@@ -43,7 +43,7 @@ func (fn *number) ProcessElement(w beam.Window, p state.Provider, word string, _
 func init() {
 	register.DoFn5x1[beam.Window, state.Provider, string, int, func(string), error](&number{})
 	rows["user_state"] = func(s beam.Scope, task Task) beam.PCollection {
-		pairs := beam.ParDo(s, said, perMinute(s, lines(s, task)))
+		pairs := inTwo(s, beam.ParDo(s, said, perMinute(s, lines(s, task))))
 		return beam.ParDo(s, &number{state.MakeValueState[int]("last"), state.MakeBagState[int]("seen")}, pairs)
 	}
 }

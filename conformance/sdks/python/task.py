@@ -19,11 +19,11 @@ from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
-__all__ = ["MINUTE", "FollowLines", "Lines", "Task", "lines", "observe", "said", "seconds", "span", "words"]
+__all__ = ["MINUTE", "FollowLines", "Lines", "Task", "in_two", "lines", "observe", "said", "seconds", "span", "words"]
 
 MINUTE = 60
 #: Longer than any input.
-HOUR = 3600
+DAY = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def lines(pipeline: beam.Pipeline, task: Task) -> beam.PCollection[str]:
         | "path" >> beam.Map(lambda _: path)
         | "lines" >> beam.ParDo(source).with_output_types(str)
     )
-    return found | "one window" >> beam.WindowInto(FixedWindows(HOUR)) if task.streaming else found
+    return found | "one window" >> beam.WindowInto(FixedWindows(DAY)) if task.streaming else found
 
 
 class Observe(beam.DoFn):
@@ -147,6 +147,15 @@ def seconds(stamp: Any) -> int:
 def said(line: str, stamp: Any = beam.DoFn.TimestampParam) -> Iterable[tuple[str, int]]:
     """(word, second) of each word of a line."""
     return [(word, seconds(stamp)) for word in words(line)]
+
+
+def in_two(pairs: beam.PCollection[tuple[str, int]]) -> beam.PCollection[tuple[str, int]]:
+    """The pairs of even seconds at once, the others behind a grouping, so that keys have values in more than one bundle."""
+    direct = pairs | "at once" >> beam.Filter(lambda pair: pair[1] % 2 == 0)
+    held = pairs | "not at once" >> beam.Filter(lambda pair: pair[1] % 2 == 1) | "held up" >> beam.GroupByKey()
+    ungroup = beam.FlatMapTuple(lambda word, found: [(word, second) for second in found])
+    behind = held | "let go" >> ungroup.with_output_types(tuple[str, int])
+    return (direct, behind) | "in two" >> beam.Flatten()
 
 
 def span(window: Any) -> str:

@@ -1,4 +1,4 @@
-"""ParDo with user state: numbers the occurrences of each word in its minute, kept in a value and in a bag."""
+"""ParDo with user state: numbers the occurrences of each word in its minute, kept in a value and in a bag from bundle to bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apache_beam.coders import VarIntCoder
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows
 
-from conformance.sdks.python.task import MINUTE, Task, lines, said, seconds
+from conformance.sdks.python.task import MINUTE, Task, in_two, lines, said, seconds
 
 
 class Number(beam.DoFn):
@@ -35,4 +35,4 @@ class Number(beam.DoFn):
 
 def build(pipeline: beam.Pipeline, task: Task) -> beam.PCollection[str]:
     pairs = lines(pipeline, task) | beam.WindowInto(FixedWindows(MINUTE)) | beam.FlatMap(said).with_output_types(tuple[str, int])
-    return pairs | beam.ParDo(Number())
+    return in_two(pairs) | beam.ParDo(Number())

@@ -18,6 +18,9 @@ import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.io.range.OffsetRange;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.DoFn.UnboundedPerElement;
+import org.apache.beam.sdk.transforms.Filter;
+import org.apache.beam.sdk.transforms.Flatten;
+import org.apache.beam.sdk.transforms.GroupByKey;
 import org.apache.beam.sdk.transforms.Impulse;
 import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.transforms.splittabledofn.ManualWatermarkEstimator;
@@ -29,6 +32,7 @@ import org.apache.beam.sdk.transforms.windowing.IntervalWindow;
 import org.apache.beam.sdk.transforms.windowing.Window;
 import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.PCollectionList;
 import org.joda.time.Duration;
 import org.joda.time.Instant;
 
@@ -126,7 +130,7 @@ public final class Lines {
     }
     return impulse
         .apply("lines", ParDo.of(new Follow(task.input)))
-        .apply("one window", Window.into(FixedWindows.of(Duration.standardHours(1))));
+        .apply("one window", Window.into(FixedWindows.of(Duration.standardDays(1))));
   }
 
   /** Writes the lines of each bundle to a file of its own. */
@@ -179,6 +183,24 @@ public final class Lines {
     public void process(@Element String line, @Timestamp Instant stamp, OutputReceiver<KV<String, Integer>> out) {
       words(line).forEach(word -> out.output(KV.of(word, seconds(stamp))));
     }
+  }
+
+  private static final class LetGo extends DoFn<KV<String, Iterable<Integer>>, KV<String, Integer>> {
+    @ProcessElement
+    public void process(@Element KV<String, Iterable<Integer>> group, OutputReceiver<KV<String, Integer>> out) {
+      group.getValue().forEach(second -> out.output(KV.of(group.getKey(), second)));
+    }
+  }
+
+  /** The pairs of even seconds at once, the others behind a grouping, so that keys have values in more than one bundle. */
+  public static PCollection<KV<String, Integer>> inTwo(PCollection<KV<String, Integer>> pairs) {
+    PCollection<KV<String, Integer>> direct = pairs.apply("at once", Filter.by(pair -> pair.getValue() % 2 == 0));
+    PCollection<KV<String, Integer>> behind =
+        pairs
+            .apply("not at once", Filter.by(pair -> pair.getValue() % 2 == 1))
+            .apply("held up", GroupByKey.create())
+            .apply("let go", ParDo.of(new LetGo()));
+    return PCollectionList.of(direct).and(behind).apply("in two", Flatten.pCollections());
   }
 
   public static int seconds(Instant stamp) {

@@ -17,7 +17,7 @@ import org.apache.beam.sdk.transforms.windowing.BoundedWindow;
 import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PCollection;
 
-/** ParDo with user state: numbers the occurrences of each word in its minute, kept in a value and in a bag. */
+/** ParDo with user state: numbers the occurrences of each word in its minute, kept in a value and in a bag from bundle to bundle. */
 public final class UserState implements Driver.Row {
   private static final class Number extends DoFn<KV<String, Integer>, String> {
     @StateId("last")
@@ -49,6 +49,7 @@ public final class UserState implements Driver.Row {
 
   @Override
   public PCollection<String> build(Pipeline pipeline, Task task) {
-    return Lines.of(pipeline, task).apply(Lines.perMinute()).apply(ParDo.of(new Lines.Said())).apply(ParDo.of(new Number()));
+    PCollection<KV<String, Integer>> pairs = Lines.of(pipeline, task).apply(Lines.perMinute()).apply(ParDo.of(new Lines.Said()));
+    return Lines.inTwo(pairs).apply(ParDo.of(new Number()));
   }
 }
