@@ -80,14 +80,14 @@ def _coder(notation: Any) -> CoderSpec | None:
 
 
 def published(kind: str) -> list[Coded]:
-    """The vectors in fixtures/coders whose outermost coder is `kind`, those that a writer produces."""
+    """The vectors in fixtures/coders whose outermost coder is `kind`, those that every writer produces so."""
     found: dict[CoderSpec, list[str]] = {}
     for path in sorted(_directory().glob("*.toml")):
         for vector in tomllib.loads(path.read_text("utf-8")).get("vector", []):
             notation = vector["coder"]
             name = notation if isinstance(notation, str) else next(iter(notation))
             nested = vector.get("both", vector.get("nested"))
-            if name != kind or nested is None or vector.get("read_only"):
+            if name != kind or nested is None or vector.get("read_only") or vector.get("undefined"):
                 continue
             coder = _coder(notation)
             if coder is not None:
