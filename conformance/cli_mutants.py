@@ -129,20 +129,24 @@ def _check_baseline(mutants: Sequence[Mutant], plan: object) -> None:
 )
 @click.option("--check", is_flag=True, help="Only tell whether the file is what the matrix says.")
 def write_kills(matrices: tuple[Path, ...], check: bool) -> None:
-    """Write which mutants each assertion kills, from a matrix, into the suite's data."""
+    """Write which mutants each assertion kills, from a matrix, into the suite's data.
+
+    Of mutants that the matrix does not have, what was known stands.
+    """
     from importlib import resources
 
     from conformance import mutation
     from conformance.suite.mutants import kills, load
 
     fates = [fate for matrix in matrices for fate in mutation.read_fates(matrix).values()]
-    missing = sorted(load().keys() - {fate.mutant for fate in fates})
+    found = kills.killed_by(fates, kills.load())
+    missing = sorted(load().keys() - {mutant for listed in found.values() for mutant in listed})
     if missing:
         raise CallError(
-            f"the matrix has nothing of {len(missing)} mutants ({', '.join(missing[:5])}, …); run `mutants run --areas --resume`"
+            f"{len(missing)} mutants were never killed as they should be ({', '.join(missing[:5])}, …); see `mutants run --areas` of them"
         )
     target = Path(str(resources.files("conformance.suite.mutants") / kills.FILE))
-    text = kills.render(kills.killed_by(fates))
+    text = kills.render(found)
     if check:
         sys.exit(0 if target.read_text(encoding="utf-8") == text else 1)
     target.write_text(text, encoding="utf-8")

@@ -190,6 +190,12 @@ class TestKills:
         bad = Fate(mutant="TRG-12", status=Status.BROKEN, killers=("TRIG24/empty-final-pane",))
         assert kills.killed_by([good, bad]) == {"TRIG02/each-element": ["TRG-10"], "TRIG26/empty-on-time-pane": ["TRG-10"]}
 
+    def test_what_was_known_stands_for_mutants_that_were_not_asked(self) -> None:
+        before = {"TRIG26/empty-on-time-pane": ["NET-62", "TRG-10"], "ENV04/i-ch-03": ["NO-1"]}
+        again = Fate(mutant="TRG-10", status=Status.KILLED, killers=("TRIG02/each-element",))
+        named = load()["TRG-10"].killed_by
+        assert kills.killed_by([again], before) == {"TRIG02/each-element": ["TRG-10"], named: ["NET-62", "TRG-10"]}
+
     def test_pages_tell_the_same(self) -> None:
         known = coverage.knowledge()
         assert {name: tuple(listed) for name, listed in known.kills.items() if listed} == kills.load()

@@ -249,3 +249,13 @@ class SpansTakeTooMuch(GroupRun):
     def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
         longer = window[:-1] + bytes([window[-1] | 0x80, 0]) if len(window) > 8 else window
         super()._emit(key, longer, timestamp, pane, values)
+
+
+@mutant("COD-53")
+class MetadataUnasked(GroupRun):
+    """Panes announce element metadata, none of it, to whatever harness."""
+
+    def _emit(self, key: bytes, window: bytes, timestamp: int, pane: Pane, values: list[bytes]) -> None:
+        label = cutting.encode_pane(pane)
+        label = bytes([label[0] | 0x80, *label[1:], 0])
+        self._out.append(cutting.windowed_value(timestamp, [window], label, key + cutting.iterable_of(values)))

@@ -353,6 +353,14 @@ class AnythingRuns(JobService):
         return await super().Run(request, context)
 
 
+@mutant("JOB-78")
+class NoStateBeforeRun(Job):
+    async def events(self) -> AsyncIterator[Any]:
+        async for event in super().events():
+            if event.WhichOneof("response") != "state_response" or event.state_response.state != S.STOPPED:
+                yield event
+
+
 # ---- artifacts
 
 

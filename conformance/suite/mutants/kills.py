@@ -30,15 +30,16 @@ def load() -> dict[str, tuple[str, ...]]:
     return {assertion: tuple(mutants) for assertion, mutants in data["kills"].items()}
 
 
-def killed_by(fates: Iterable[Fate]) -> dict[str, list[str]]:
+def killed_by(fates: Iterable[Fate], before: Mapping[str, Iterable[str]] | None = None) -> dict[str, list[str]]:
     """The same from fates, several of one mutant if it was asked several times.
 
-    Mutants that were never killed as they should be count for nobody.
+    Mutants that were never killed as they should be count for nobody. `before` is what was known: it stands for mutants without a fate.
     """
     fates = list(fates)
     named = {mutant.id: mutant.killed_by for mutant in load_mutants().values()}
     counting = {fate.mutant for fate in fates if fate.status is Status.KILLED} & named.keys()
-    found: dict[str, set[str]] = {}
+    kept = named.keys() - {fate.mutant for fate in fates}
+    found = {assertion: listed for assertion, known in (before or {}).items() if (listed := kept & set(known))}
     for fate in fates:
         if fate.mutant in counting:
             for assertion in {named[fate.mutant], *fate.killers}:
