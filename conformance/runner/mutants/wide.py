@@ -11,8 +11,7 @@ from attrs import evolve
 from conformance.runner import cutting
 from conformance.runner.artifacts import Retrieval
 from conformance.runner.cutting import Element
-from conformance.runner.driver import Driver
-from conformance.runner.engine_events import BundleDone, JobDone
+from conformance.runner.engine_events import BundleDone
 from conformance.runner.engine_groups import GroupRun
 from conformance.runner.engine_stages import StageRun
 from conformance.runner.jobs import Job, JobService
@@ -28,13 +27,21 @@ from conformance.wire.values import NO_FIRING, Pane
 S = job_pb2.JobState
 
 
+#: The plan of a pipeline in which there is nothing to do.
+EMPTY = Plan((), {}, {}, {})
+
+
 @mutant("ALL-01")
-class NothingRuns(Driver):
-    def start(self) -> None:
-        self._job.move(S.STARTING)
-        self._job.move(S.RUNNING)
-        self._engine.finished = True
-        self._finish(JobDone())
+class NothingRuns(Job):
+    """Every job has an empty plan."""
+
+    @property
+    def plan(self) -> Plan:
+        return EMPTY
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        """It stays so."""
 
 
 class _Outputs(StageRun):
@@ -100,17 +107,27 @@ class NothingIsRefused(JobService):
 class RefusedIsDone(JobService):
     """What would be refused is taken, and DONE without having run."""
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._skipped: set[str] = set()
+
     async def Prepare(self, request: Any, context: Any) -> Any:
         if not self.problems(request):
             return await super().Prepare(request, context)
-        job_id, rules = f"job-{next(self._numbers)}", self._rules()
-        self.jobs[job_id] = Job(
-            job_id, job_id, request.pipeline, request.pipeline_options, {}, rules, lambda: Plan((), {}, {}, {})
-        )
+        job_id = f"job-{next(self._numbers)}"
+        self.jobs[job_id] = Job(job_id, job_id, request.pipeline, request.pipeline_options, {}, self._rules(), lambda: EMPTY)
+        self._skipped.add(job_id)
         self._artifacts.expect(job_id, {})
         response = job_pb2.PrepareJobResponse(preparation_id=job_id, staging_session_token=job_id)
         response.artifact_staging_endpoint.url = self.url
         return response
+
+    async def Run(self, request: Any, context: Any) -> Any:
+        if request.preparation_id not in self._skipped:
+            return await super().Run(request, context)
+        for state in (S.STARTING, S.RUNNING, S.DONE):
+            self.jobs[request.preparation_id].move(state)
+        return job_pb2.RunJobResponse(job_id=request.preparation_id)
 
 
 @mutant("ALL-05")
