@@ -69,13 +69,13 @@ def _name(key: Key) -> str:
     return f"{key[0]} {name!r}"
 
 
-def _number(info: met.MonitoringInfo) -> float | None:
+def _number(info: met.MonitoringInfo, payload: bytes) -> float | None:
     """The value of a sum; None for another type or bytes that are none."""
     try:
         if info.type in _INTEGERS:
-            return coders.decode_varint(info.payload)
+            return coders.decode_varint(payload)
         if info.type == T.SUM_DOUBLE:
-            value: float = struct.unpack(">d", info.payload)[0]
+            value: float = struct.unpack(">d", payload)[0]
             return value
     except (coders.CoderError, struct.error):
         return None
@@ -126,33 +126,28 @@ def _short_ids(index: Index, docket: Docket) -> dict[tuple[str, str], met.Monito
     return known
 
 
-def _infos(bundle: Bundle, known: dict[tuple[str, str], met.MonitoringInfo]) -> list[met.MonitoringInfo]:
-    """The final metrics of a bundle, from infos or, where there are none, from data and what its ids stand for."""
+def _infos(bundle: Bundle, known: dict[tuple[str, str], met.MonitoringInfo]) -> list[tuple[met.MonitoringInfo, bytes]]:
+    """The final metrics of a bundle with their payloads, from infos or, where there are none, from data and what its ids stand for."""
     if bundle.response.monitoring_infos:
-        return list(bundle.response.monitoring_infos)
-    found = []
-    for short, payload in bundle.response.monitoring_data.items():
-        info = known.get((bundle.worker, short))
-        if info is not None:
-            full = met.MonitoringInfo()
-            full.CopyFrom(info)
-            full.payload = payload
-            found.append(full)
-    return found
+        return [(info, info.payload) for info in bundle.response.monitoring_infos]
+    told = ((known.get((bundle.worker, short)), payload) for short, payload in bundle.response.monitoring_data.items())
+    return [(info, payload) for info, payload in told if info is not None]
 
 
 def _committed(index: Index, known: dict[tuple[str, str], met.MonitoringInfo]) -> tuple[dict[Key, float], set[Key]]:
-    """Sums of user metrics over bundles that were answered OK, and every label set that was reported."""
+    """Sums of user metrics over bundles that were answered OK, and every label set that was reported of one."""
     sums: dict[Key, float] = defaultdict(float)
     labels: set[Key] = set()
     for bundle in index.executed():
         if not bundle.ok:
             continue
-        for info in _infos(bundle, known):
-            labels.add(_key(info))
-            value = _number(info) if info.urn.startswith(_USER) else None
-            if value is not None:
-                sums[_key(info)] += value
+        for info, payload in _infos(bundle, known):
+            if info.urn.startswith(_USER):
+                key = _key(info)
+                labels.add(key)
+                value = _number(info, payload)
+                if value is not None:
+                    sums[key] += value
     return sums, labels
 
 
@@ -184,14 +179,16 @@ def _reported(answer: Event, sums: dict[Key, float], labels: set[Key], index: In
                     f"{name} metric {_name(key)} has the type {info.type!r}, not {TYPES[info.urn]}",
                     type=info.type,
                 )
-            if info.urn.startswith(_USER) and labels and key not in labels and sums:
+            if not info.urn.startswith(_USER):
+                continue
+            if labels and key not in labels and sums:
                 docket.find(
                     "I-MET-02",
                     answer.seq,
                     f"{name} metrics hold {_name(key)}, with labels that no bundle reported",
                     metric=_name(key),
                 )
-            value = _number(info)
+            value = _number(info, info.payload)
             if value is not None:
                 values[name][key] = value
     for key, value in values["committed"].items():
@@ -205,7 +202,7 @@ def _reported(answer: Event, sums: dict[Key, float], labels: set[Key], index: In
                 expected=sums[key],
             )
         attempted = values["attempted"].get(key)
-        if attempted is not None and attempted < value and key[0].startswith(_USER):
+        if attempted is not None and attempted < value:
             docket.find(
                 "I-MET-02",
                 answer.seq,
