@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -11,6 +13,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sdks: needs the tools of another SDK (go, mvn, java); run with tests/sdks --sdks")
+    config.addinivalue_line("markers", "it_validatesrunner: of Beam's own tests")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Importing Beam's own tests takes ten seconds."""
+    return True if collection_path.name == "test_beam_python.py" and not config.getoption("--sdks", default=False) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
