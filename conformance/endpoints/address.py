@@ -1,7 +1,7 @@
 """The grammar of `--runner`: text to `Address` and back. Nothing here opens, starts or looks for anything.
 
     reference   reference:variant=NAME,seed=7   reference:mutant=ID      grpc://HOST:PORT (or HOST:PORT)
-    prism[:bin=PATH]   python[:python=PATH]   flink[:jar=PATH,mode=MODE]   spark[:jar=PATH,mode=MODE]   docker:IMAGE
+    prism[:bin=PATH]   python[:python=PATH]   flink[:jar=PATH,mode=MODE,with=NAME]   spark[:jar=PATH,mode=MODE]   docker:IMAGE
 
 An address is `KIND`, `KIND:name=value,name=value`, or a kind with a target. In values `%2C` stands for a comma and `%25` for
 a percent sign; everything else stands for itself, so that paths can be pasted.
@@ -62,7 +62,7 @@ KINDS: dict[str, Kind] = {
         Kind("grpc", "grpc://HOST:PORT, or HOST:PORT", {}, target="HOST:PORT"),
         Kind("prism", "prism[:bin=PATH]", {"bin": _any}),
         Kind("python", "python[:python=PATH]", {"python": _any}),
-        Kind("flink", "flink[:jar=PATH,mode=batch|streaming]", {"jar": _any, "mode": _mode}),
+        Kind("flink", "flink[:jar=PATH,mode=batch|streaming,with=checkpoints]", {"jar": _any, "mode": _mode, "with": _names}),
         Kind("spark", "spark[:jar=PATH,mode=batch|streaming]", {"jar": _any, "mode": _mode}),
         Kind("docker", "docker:IMAGE", {}, target="IMAGE"),
         Kind("proxy", "proxy:FAULT@ADDRESS (a fault of the wire before any of these)", {}, target="FAULT@ADDRESS"),

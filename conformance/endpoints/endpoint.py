@@ -13,7 +13,7 @@ from typing import Any
 
 from conformance.endpoints import reach
 from conformance.endpoints.address import Address, parse
-from conformance.endpoints.errors import EndpointDied, NotManaged, PhaseTimeout, ToolMissing
+from conformance.endpoints.errors import AddressError, EndpointDied, NotManaged, PhaseTimeout, ToolMissing
 from conformance.endpoints.launchers import LAUNCHERS, Launch, Progress
 from conformance.endpoints.process import ManagedProcess
 from conformance.endpoints.profiles import PROFILES, Profile
@@ -39,7 +39,13 @@ class Endpoint(abc.ABC):
 
     def options(self, mode: str = "batch") -> dict[str, Any]:
         """The pipeline options that a job gets here, for a program of this mode."""
-        return self.profile.options_for(self.mode or mode)
+        return self.profile.options_for(self.mode or mode, self.variants)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The sets of options that its address asks for by name."""
+        asked = self.address.option("with")
+        return tuple(asked.split("+")) if asked else ()
 
     @property
     @abc.abstractmethod
@@ -223,6 +229,10 @@ class Proxied(Endpoint):
         return self._inner.mode
 
     @property
+    def variants(self) -> tuple[str, ...]:
+        return self._inner.variants
+
+    @property
     def url(self) -> str:
         return self._proxy.front(self._inner.url)
 
@@ -260,6 +270,9 @@ def open_endpoint(address: Address | str, *, progress: Progress = lambda message
         fault, _, inner = address.target.partition("@")
         return Proxied(address, open_endpoint(inner, progress=progress, timeout_scale=timeout_scale), fault)
     profile = PROFILES[address.kind]
+    for name in (address.option("with") or "").split("+"):
+        if name and name not in profile.variants:
+            raise AddressError(f"{profile.name} has no options named {name!r}: with= takes {', '.join(profile.variants)}.")
     if address.kind == "grpc":
         return Attached(address, profile, timeout_scale)
     return Launched(address, profile, LAUNCHERS[address.kind](address, progress), timeout_scale)

@@ -5,7 +5,7 @@ Numbers are measured on 2 cores (see each profile's notes); budgets leave room f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from attrs import field, frozen
@@ -30,6 +30,8 @@ class Profile:
     modes: tuple[str, ...] = ("batch", "streaming")
     #: pipeline options that every job gets unless it sets them itself, by name (without the urn form of P-JOB-14)
     options: tuple[tuple[str, str], ...] = ()
+    #: sets of options that an address may ask for by name (`with=NAME`), over all others
+    variants: Mapping[str, tuple[tuple[str, str | bool], ...]] = field(factory=dict)
     #: more of them for programs of one mode
     mode_options: Mapping[str, tuple[tuple[str, str | bool], ...]] = field(factory=dict)
     packing: Packing = "measure"
@@ -54,9 +56,12 @@ class Profile:
     mode_claims: Mapping[str, tuple[str, ...]] = field(factory=dict)
     notes: str = ""
 
-    def options_for(self, mode: str) -> dict[str, Any]:
-        """The pipeline options of a job whose program is of this mode."""
-        return {**dict(self.options), **dict(self.mode_options.get(mode, ()))}
+    def options_for(self, mode: str, variants: Iterable[str] = ()) -> dict[str, Any]:
+        """The pipeline options of a job whose program is of this mode. KeyError for a variant that there is not."""
+        found = {**dict(self.options), **dict(self.mode_options.get(mode, ()))}
+        for name in variants:
+            found |= dict(self.variants[name])
+        return found
 
     def claimed(self, mode: str) -> frozenset[str] | None:
         """The features that are claimed for it in a mode; None if nobody claims anything."""
@@ -154,6 +159,14 @@ PROFILES: dict[str, Profile] = {
             ready_seconds=120,
             # Bundles of a stream last until their time is up, 1 s unless told otherwise; a function that defers its rest waits for that.
             mode_options={"streaming": (("streaming", True), ("max_bundle_time_mills", "50"))},
+            # Checkpoints, and sources that shut down all the same, as Beam's own tests of finalization have it.
+            variants={
+                "checkpoints": (
+                    ("checkpointing_interval", "1000"),
+                    ("shutdown_sources_after_idle_ms", "2000"),
+                    ("max_bundle_time_mills", "1000"),
+                )
+            },
             packing="gains",
             pack=40,
             # The job server and the suite keep 0.85 of a core busy.

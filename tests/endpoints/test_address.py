@@ -31,6 +31,7 @@ READ = {
     "flink:jar=job-server.jar": Address("flink", "", (("jar", "job-server.jar"),)),
     "spark": Address("spark"),
     "flink:mode=streaming": Address("flink", "", (("mode", "streaming"),)),
+    "flink:with=checkpoints,mode=streaming": Address("flink", "", (("mode", "streaming"), ("with", "checkpoints"))),
     "docker:apache/beam_flink1.19_job_server:2.77.0": Address("docker", "apache/beam_flink1.19_job_server:2.77.0"),
     "docker:localhost:5000/runner@sha256:0f": Address("docker", "localhost:5000/runner@sha256:0f"),
 }
