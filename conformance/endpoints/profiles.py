@@ -45,6 +45,8 @@ class Profile:
     staging_optional: bool = False
     #: seconds that it is worth to wait for the end of a job whose worker never connects
     worker_wait: float = 150
+    #: the first job after a start takes several times as long as the next ones
+    slow_at_first: bool = False
     #: seconds after which a job, or a pack of them, is taken for hung
     job_seconds: float = 60
     #: multiplies every time budget of the suite
@@ -172,6 +174,7 @@ PROFILES: dict[str, Profile] = {
             # The job server and the suite keep 0.85 of a core busy.
             processes=2,
             worker_wait=10,
+            slow_at_first=True,
             job_seconds=20,
             slowness=2.0,
             # Beam's capability matrix, and what its Python test class for this runner does not skip.
@@ -188,6 +191,7 @@ PROFILES: dict[str, Profile] = {
             packing="gains",
             processes=2,
             worker_wait=10,
+            slow_at_first=True,
             job_seconds=20,
             slowness=2.0,
             # The same; its test class skips little of it.

@@ -45,6 +45,7 @@ class Conductor:
             else measured_pack_size(endpoint, settings.timeout_scale)
         )
         self.runner = RunnerUnderTest(endpoint, settings, self.packing.size)
+        self.runner.warm_up()
         #: Leaf → its core assertion, which did not pass.
         self._broken: dict[str, str] = {}
 

@@ -227,7 +227,7 @@ class RunnerUnderTest:
             outcome = client.run_job(pipeline, **job)
             if self.endpoint.managed and (classify(outcome) is Ending.POISONED or _died_before_it_was_asked(outcome)):
                 # An earlier job did it, and was told so as its own result; this one has not been asked yet.
-                self.endpoint.restart()
+                self._restart()
                 outcome = client.run_job(pipeline, **job)
         finally:
             session.close()
@@ -379,12 +379,31 @@ class RunnerUnderTest:
             raise EndpointGone(
                 f"{self.endpoint.url} no longer answers; start it again and repeat the run (what finished is in the results)"
             )
+        self._restart()
+
+    def _restart(self) -> None:
+        """Start a managed endpoint anew, and warm it up if it is slow at first: what comes next has budgets for one that is warm."""
         self.endpoint.restart()
+        self.warm_up()
+
+    def warm_up(self) -> None:
+        """Run a trivial job where the profile says that the first one takes long; whatever comes of it is nobody's verdict."""
+        if not self.endpoint.profile.slow_at_first:
+            return
+        program = Program("warm-up")
+        program.create([("k", 1)]).group_by_key().observe("out")
+        with self.session() as session:
+            self._client.run_job(
+                program.build(session.environment()),
+                options=self.endpoint.options(self.mode),
+                job_name="beam-conformance-warm-up",
+                transcript=session.transcript,
+            )
 
     def _after_trouble(self, *, dead: bool) -> None:
         """A managed endpoint that died or hung is replaced, so that the next assertion is judged on a healthy one."""
         if self.endpoint.managed:
-            self.endpoint.restart()
+            self._restart()
         elif dead and not self.endpoint.alive():
             raise EndpointGone(f"{self.endpoint.url} died in the middle of a job; what finished is in the results")
 

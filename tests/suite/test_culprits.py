@@ -17,7 +17,7 @@ DIED = errors.EndpointDied("The endpoint died: the connection broke", phase="pre
 class Endpoint:
     """A managed endpoint that counts its restarts."""
 
-    managed, mode, restarts = True, None, 0
+    managed, mode, restarts, profile = True, None, 0, PROFILES["prism"]
 
     def alive(self) -> bool:
         return True
@@ -95,3 +95,28 @@ def test_a_job_of_a_runner_gets_the_seconds_of_its_profile() -> None:
     runner = RunnerUnderTest(Named(), Settings(timeout_scale=2.0))  # type: ignore[arg-type]
     assert runner._client.timeouts.run == PROFILES["flink"].job_seconds * 2
     assert runner._client.timeouts.prepare == Timeouts().prepare * 2
+
+
+def test_a_runner_that_is_slow_at_first_is_warmed_up_by_a_job_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Warm(Endpoint):
+        profile = PROFILES["flink"]
+
+        def options(self, mode: str) -> dict[str, object]:
+            return {"mode": mode}
+
+    def run_job(self: Client, _pipeline: object, *, job_name: str, **_job: object) -> JobOutcome:
+        asked.append(job_name)
+        return JobOutcome(job_name, error=DIED, phase=Phase.RUN)
+
+    monkeypatch.setattr(Client, "run_job", run_job)
+    runner = RunnerUnderTest(Warm(), Settings())  # type: ignore[arg-type]
+    runner._client = Client()  # type: ignore[assignment]
+    runner.recover(errors.PhaseTimeout("run", "the end", 1))
+    assert (runner.endpoint.restarts, asked) == (1, ["beam-conformance-warm-up"])  # type: ignore[attr-defined]
+    assert (runner.jobs, runner.breaches) == (0, [])
+
+    Warm.profile = PROFILES["prism"]
+    runner.recover(errors.PhaseTimeout("run", "the end", 1))
+    assert (runner.endpoint.restarts, len(asked)) == (2, 1)  # type: ignore[attr-defined]
