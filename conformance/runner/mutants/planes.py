@@ -281,10 +281,10 @@ class NeverStopped(Launcher):
 
 @mutant("NET-62")
 class StoppedTwice(Driver):
-    """Once when all is done, and once more as the job ends: both before a client can know of it and leave."""
+    """And that before a client can know of the end of the job and leave."""
 
     async def _end(self, command: Any) -> None:
-        for launcher in self._crew._all():
+        for launcher in self._crew._all() * 2:
             await launcher.stop_pooled(GRACE)
         await super()._end(command)
 
