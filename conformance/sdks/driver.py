@@ -9,6 +9,7 @@ import os
 import queue
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ class Driver:
         self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._numbers = 0
+        # Go's SDK leaves an empty file behind for every job; they go with the driver.
+        self._scratch = tempfile.TemporaryDirectory(prefix="beam-conformance-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             self.argv,
             stdin=subprocess.PIPE,
@@ -46,7 +49,7 @@ class Driver:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **(environment or {}), "TMPDIR": self._scratch.name},
         )
         for work in (self._read_answers, self._read_log):
             threading.Thread(target=work, daemon=True).start()
@@ -90,6 +93,7 @@ class Driver:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._scratch.cleanup()
 
     def __enter__(self) -> Self:
         return self
