@@ -61,16 +61,20 @@ def _stamped(source: Path) -> list[tuple[int, str]]:
             return [(int(line.rpartition(",")[2]), line) for line in lines[1:]]
         case ".jsonl":
             return [(json.loads(line)["t"], line) for line in lines]
+        case ".json":
+            return []  # a script, which the program reads itself
         case _:
             return [(0, line) for line in lines]
 
 
 def expected_lines(row: Row) -> list[str]:
     """The lines that must come out; of JSON rows, the values of each with spaces between."""
-    source = golden_file(row.expected)
+    name, _, part = row.expected.partition("#")
+    source = golden_file(name)
     text = source.read_text(encoding="utf-8")
     if source.suffix == ".json":
-        return [" ".join(map(str, values)) for values in json.loads(text)]
+        found = json.loads(text)
+        return [" ".join(map(str, values)) for values in (found[part] if part else found)]
     return text.splitlines()
 
 

@@ -58,7 +58,7 @@ class Row:
 
     def why_not(self, language: str, mode: str) -> str:
         """Why an SDK cannot say this in a mode; empty where it can."""
-        return self.inexpressible.get(f"{language} {mode}") or self.inexpressible.get(language, "")
+        return next((self.inexpressible[key] for key in (language, mode) if key in self.inexpressible), "")
 
 
 @functools.cache
