@@ -21,6 +21,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 from synthetic import one, run
 
+from conformance.report.classic import Classic, RowOf
 from conformance.report.knowledge import Knowledge
 from conformance.report.page import render
 from conformance.report.verdicts import Verdict
@@ -279,3 +280,31 @@ def test_which_mutants_an_assertion_killed(browser: WebDriver, tmp_path: Path) -
     )
     assert told.count("GBK-01 loses a valueGBK-02 adds one") == 2, "with whatever parameters it is one assertion"
     assert any(text.startswith("none:") for text in told)
+
+
+def test_a_cell_of_the_classic_table_opens_by_keyboard(browser: WebDriver, tmp_path: Path) -> None:
+    """What was asked, what was seen and the command; behind it the program; Escape closes."""
+    wrong = one(
+        "SDK01/impulse",
+        Verdict.WRONG,
+        sdk="go",
+        message="<b>1</b> line is missing",
+        expected={"missing": ["a"]},
+        observed={"too many": ["b"]},
+        evidence={"command": "beam-conformance run --sdk go --leaf SDK01"},
+    )
+    rows = Classic([RowOf("SDK01", "Impulse", "P1", "One element.", programs={"go": "func main() { <-done }"})])
+    path = tmp_path / "index.html"
+    path.write_text(render([run(wrong)], synthetic.ledger(), sdks=rows), encoding="utf-8")
+    browser.get(path.as_uri())
+    cell = browser.find_element(By.CSS_SELECTOR, ".grid .cell.v-wrong")
+    assert cell.get_attribute("aria-label") == "Impulse, prism go batch: wrong"
+    cell.send_keys(Keys.ENTER)
+    shown = browser.find_element(By.CSS_SELECTOR, ".pop:popover-open")
+    for text in ("One element.", "<b>1</b> line is missing", '"a"', '"b"', "beam-conformance run --sdk go --leaf SDK01"):
+        assert text in shown.text
+    shown.find_element(By.CSS_SELECTOR, ".link").click()
+    assert "func main() { <-done }" in browser.find_element(By.CSS_SELECTOR, ".pop:popover-open pre").text
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+    assert not browser.find_elements(By.CSS_SELECTOR, "[id^=src-]:popover-open")
+    assert not browser.find_element(By.ID, "matrix").is_displayed()
