@@ -42,6 +42,8 @@ __all__ = ["RunnerUnderTest", "digest", "own_errors"]
 LARGE_BYTES = 4 << 20
 #: Of so many breaches of one invariant the messages around are kept.
 KEPT_BREACHES = 3
+#: What a job gets for each program that is packed into it, on top of what any job gets.
+BRANCH_SECONDS = 1.0
 #: How many messages before and after the first wrong one are kept.
 AROUND = 30
 
@@ -332,15 +334,17 @@ class RunnerUnderTest:
     def _run_together(self, members: Sequence[Case]) -> list[Run]:
         first = members[0]
         alone = len(members) == 1
-        options = dict(first.session_options) if alone else {}
+        session_options = dict(first.session_options) if alone else {}
         if alone and first.capabilities is not None:
-            options["capabilities"] = first.capabilities
-        session = self.session(**options)
+            session_options["capabilities"] = first.capabilities
+        session = self.session(**session_options)
         pipeline = _one_pipeline([case.program.build(self.environment(session)) for case in members])
-        label = first.mark.assertion if alone else f"pack-of-{len(members)}"
-        outcome = self.submit(
-            pipeline, session, options=first.options if alone else None, label=label, **(first.job_options if alone else {})
-        )
+        if alone:
+            options, label, job = first.options, first.mark.assertion, first.job_options
+        else:
+            options, label = None, f"pack-of-{len(members)}"
+            job = {"patience": self.endpoint.profile.job_seconds + BRANCH_SECONDS * len(members)}
+        outcome = self.submit(pipeline, session, options=options, label=label, **job)
         runs = [Run(case.prefix, outcome, session, pipeline, shared=not alone) for case in members]
         if alone:
             first.run = runs[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
 import pytest
 
 from conformance.endpoints import errors
 from conformance.endpoints.outcome import JobOutcome, Phase, Timeouts
 from conformance.endpoints.profiles import PROFILES
+from conformance.pipeline import Program
 from conformance.suite import execution
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.settings import Settings
@@ -120,3 +124,34 @@ def test_a_runner_that_is_slow_at_first_is_warmed_up_by_a_job_of_nobody(monkeypa
     Warm.profile = PROFILES["prism"]
     runner.recover(errors.PhaseTimeout("run", "the end", 1))
     assert (runner.endpoint.restarts, len(asked)) == (2, 1)  # type: ignore[attr-defined]
+
+
+class Stop(Exception):
+    """Instead of a job."""
+
+
+@pytest.mark.parametrize("members", [1, 2, 40])
+def test_a_pack_gets_more_time_than_one_program(monkeypatch: pytest.MonkeyPatch, members: int) -> None:
+    asked: list[dict[str, object]] = []
+
+    def submit(self: RunnerUnderTest, *_: object, **job: object) -> JobOutcome:
+        asked.append(job)
+        raise Stop
+
+    class Member:
+        session_options: ClassVar[dict[str, Any]] = {}
+        options: ClassVar[dict[str, Any]] = {}
+        job_options: ClassVar[dict[str, Any]] = {"patience": 5.0}
+        capabilities = None
+
+        def __init__(self) -> None:
+            self.program = Program("p")
+            self.program.create([1])
+            self.mark = SimpleNamespace(assertion="CORE18/groups-every-value")
+
+    monkeypatch.setattr(RunnerUnderTest, "submit", submit)
+    runner = RunnerUnderTest(Endpoint(), Settings())  # type: ignore[arg-type]
+    with pytest.raises(Stop):
+        runner._run_together([Member() for _ in range(members)])  # type: ignore[misc]
+    alone = PROFILES["prism"].job_seconds
+    assert asked[0]["patience"] == (5.0 if members == 1 else alone + execution.BRANCH_SECONDS * members)
