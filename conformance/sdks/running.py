@@ -21,7 +21,7 @@ from attrs import field, frozen
 from conformance.endpoints import Endpoint, JobClient
 from conformance.endpoints.errors import EndpointError, ToolMissing
 from conformance.endpoints.refusal import unsupported
-from conformance.harness import functions  # noqa: F401  (what the expansion service offers is made of them)
+from conformance.harness import functions, invariants  # noqa: F401  (functions: what the expansion service offers is made of them)
 from conformance.harness.expansion import ExpansionService
 from conformance.harness.offers import OFFERS
 from conformance.harness.session import Session
@@ -33,6 +33,7 @@ from conformance.sdks.driver import Driver, DriverDied, DriverSilent
 from conformance.sdks.languages import SDKS, Progress, Sdk
 from conformance.sdks.recording import recorded
 from conformance.sdks.rows import Row
+from conformance.wire.api import pipeline_pb2 as pb
 
 __all__ = ["Judgement", "Plan", "Turn", "planned", "run", "storage"]
 
@@ -42,6 +43,8 @@ ROW_SECONDS = 60.0
 LATE_SECONDS = 10.0
 #: How many messages of a job a result keeps, the last ones.
 KEPT_MESSAGES = 400
+#: How many broken invariants a result names.
+KEPT_REMARKS = 5
 
 
 @frozen
@@ -270,9 +273,18 @@ def with_evidence(judgement: Judgement, transcript: Transcript) -> Judgement:
             f"jobs {', '.join(facts.job_ids(transcript)) or 'none'}; {len(facts.descriptors(transcript))} stages of workers; "
             f"{len(transcript)} messages passed"
         ]
+        if judgement.verdict in (Verdict.PASS, Verdict.WRONG):
+            evidence["notes"] += broken_rules(transcript, pipeline)
     if judgement.verdict not in (Verdict.PASS, Verdict.NO_VERDICT):
         evidence["transcript"] = [event.to_json() for event in list(transcript)[-KEPT_MESSAGES:]]
     return judgement
+
+
+def broken_rules(transcript: Transcript, pipeline: pb.Pipeline) -> list[str]:
+    """What the always-on invariants say of the runner's part in a job that came to its end: remarks, the harness' own jobs judge."""
+    findings = [each for each in invariants.check(transcript, pipeline) if (each.level, each.side) == ("MUST", "R")]
+    told = dict.fromkeys(f"on the wire, {each.invariant}: {each.statement}" for each in findings)
+    return list(told)[:KEPT_REMARKS]
 
 
 def as_results(plan: Plan, row: Row, language: str, mode: str, judgement: Judgement, seconds: float) -> Iterator[dict[str, Any]]:

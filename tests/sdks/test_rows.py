@@ -114,3 +114,18 @@ def test_a_driver_that_dies_is_no_fault_of_the_runner(endpoint: Endpoint) -> Non
         first, *_ = turn.results_of(ROWS[0], "batch")
     assert (first["verdict"], first["phase"]) == ("no-verdict", "sdk")
     assert "status 3" in first["message"]
+
+
+def test_a_broken_rule_of_the_wire_is_remarked_upon() -> None:
+    """The reference runner with a fault that the lines do not show: descriptors hold composites."""
+    row = next(row for row in ROWS if row.name == "group_by_key")
+    told = {}
+    for address in ("reference", "reference:mutant=DSC-02"):
+        with (
+            open_endpoint(address) as runner,
+            running.Turn(running.Plan(runner, [row], ["python"], rows.MODES), SDKS["python"]) as turn,
+        ):
+            first, *_ = turn.results_of(row, "batch")
+        told[address] = [note for note in first["evidence"]["notes"] if note.startswith("on the wire")]
+    assert told["reference"] == []
+    assert any("I-CTL-06" in note for note in told["reference:mutant=DSC-02"])
