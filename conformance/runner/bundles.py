@@ -180,6 +180,7 @@ class Bundles:
     async def _tend(self, bundle: str, worker: Worker) -> None:
         """Asks a bundle that takes long for its progress, and to give up half of what it has left, until it gives nothing more."""
         interval = self._rules.split_interval()
+        await asyncio.sleep(interval / 10)  # behind work that held up the event loop, answers wait to be read (P-CTL-24)
         empty = 0
         while worker.unanswered(bundle):
             if self._rules.asks_progress(worker.declared):

@@ -95,20 +95,13 @@ class Driver:
 
     async def _begin(self) -> None:
         await self._crew.asked()
-        job, part = self._job, self._job.rules.part
-        page_bytes = job.rules.page_bytes(self._options.state_page_bytes)
         broken = ""
         try:
-            plan = job.plan
+            self._build(self._job.plan)
         except Exception as error:
-            plan = job.plan = NOTHING
             broken = defect(error)
-        self._engine = part(Engine)(plan, job.rules, page_bytes=page_bytes)
-        slow = self._options.slow_bundle_seconds
-        self._bundles = part(Bundles)(job, self._engine, self._crew, self._measures, self._dispatch, slow)
-        scripts = [node for node in plan.nodes if isinstance(node, ScriptNode)]
-        self._served = ServedScripts(scripts, self._dispatch, self._fail)
-        self._crew.equip(plan, self._fail)
+            self._job.plan = NOTHING
+            self._build(NOTHING)
         waiting, self._waiting = self._waiting or [], None
         if broken:
             self._fail(broken)
@@ -117,6 +110,16 @@ class Driver:
             self._served.start()
         for action in waiting:
             action()
+
+    def _build(self, plan: Plan) -> None:
+        job, part = self._job, self._job.rules.part
+        page_bytes = job.rules.page_bytes(self._options.state_page_bytes)
+        self._engine = part(Engine)(plan, job.rules, page_bytes=page_bytes)
+        slow = self._options.slow_bundle_seconds
+        self._bundles = part(Bundles)(job, self._engine, self._crew, self._measures, self._dispatch, slow)
+        scripts = [node for node in plan.nodes if isinstance(node, ScriptNode)]
+        self._served = ServedScripts(scripts, self._dispatch, self._fail)
+        self._crew.equip(plan, self._fail)
 
     def _too_early(self, action: Callable[[], None]) -> bool:
         """Whether there is no plan yet; `action` comes behind it then."""
@@ -133,6 +136,7 @@ class Driver:
     def cancel(self) -> None:
         """Stops the job: no answer of a running bundle counts any more (P-JOB-08). One that is through stays so."""
         if self._too_early(self.cancel):
+            self._job.move(S.CANCELLING)
             return
         if self._engine.finished:
             if self._completed:

@@ -56,6 +56,7 @@ class _Loop:
 
 
 _LOOP = _Loop()
+run_on_loop = _LOOP.run
 
 
 class Server:

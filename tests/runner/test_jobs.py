@@ -13,6 +13,8 @@ from conformance.endpoints import staging
 from conformance.harness.session import Session
 from conformance.pipeline import Fn, Program, coders
 from conformance.runner import bundles, serve
+from conformance.runner.rules import Rules
+from conformance.runner.server import run_on_loop
 from conformance.wire import rpc, urns
 from conformance.wire.api import artifact_pb2, fn_pb2, google_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
@@ -183,6 +185,33 @@ def test_cancel_before_run(client, session):
     job = client.prepare(simple().build(session.environment()))
     assert client.jobs.Cancel(job_pb2.CancelJobRequest(job_id=job)).state == job_pb2.JobState.CANCELLED
     assert code_of(client.jobs.Run, job_pb2.RunJobRequest(preparation_id=job)) == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_cancel_while_workers_are_asked_for(client, session):
+    """There is no plan yet when Run is answered; what comes before it is done behind it."""
+    job = client.prepare(simple().build(session.environment()))
+    jobs = client.server._jobs
+
+    async def run_and_cancel() -> None:
+        await jobs.Run(job_pb2.RunJobRequest(preparation_id=job), None)
+        jobs.jobs[job].driver.cancel()
+
+    run_on_loop(run_and_cancel())
+    outcome = client.wait(job)
+    assert outcome.states[-2:] == ["CANCELLING", "CANCELLED"]
+    assert session.observations.values_of("o") == []
+
+
+def test_a_defect_in_planning_fails_the_job(client, session, monkeypatch):
+    class Broken(Rules):
+        def fuses(self) -> bool:
+            raise RuntimeError("no plan today")
+
+    monkeypatch.setattr(client.server._jobs, "_rules", lambda: Broken(0))
+    outcome = client.run(simple().build(session.environment()))
+    assert outcome.state == "FAILED"
+    assert any("defect" in each and "no plan today" in each for each in outcome.errors)
+    assert session.wait_ended(10)
 
 
 # ---- metrics
