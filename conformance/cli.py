@@ -21,6 +21,7 @@ from conformance.cli_errors import CallError
 from conformance.cli_mutants import mutants_group
 from conformance.cli_report import audit_command, baseline_group, diff_command, merge_command, report_command, tell_github
 from conformance.cli_repro import repro_command
+from conformance.cli_variants import variants_group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,7 @@ for _command in (
     merge_command,
     baseline_group,
     mutants_group,
+    variants_group,
     with_docker_command,
     repro_command,
 ):
