@@ -201,7 +201,7 @@ def test_refusal_is_told(runner: RunnerUnderTest) -> None:
 
 @asserts("LIFE14/worker-that-never-connects")
 def test_worker_never_connects(runner: RunnerUnderTest) -> None:
-    """Runners wait 60 s (Prism) to 120 s (Flink, Spark) for a worker (P-CH-07); the reference runner as long as it is told.
+    """Prism waits 60 s for a worker, Flink and Spark without an end (P-CH-07); the reference runner as long as it is told.
 
     How long it is worth to wait for them is in their profiles.
     """
