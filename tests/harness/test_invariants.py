@@ -229,6 +229,15 @@ def test_a_bundle_may_be_split_again() -> None:
     assert [finding.invariant for finding in check(job.transcript())] == ["I-CTL-25"]
 
 
+def test_equal_elements_may_come_later() -> None:
+    """I-CTL-25: a worker wrote the element twice, so that twice behind the split is no more than is owed."""
+    job = good()
+    job["b6.data"].message.data[0].data += LAST[3]
+    assert [finding.invariant for finding in check(job.transcript())] == ["I-CTL-25"]
+    job["b4.out"].message.data[0].data += LAST[3]
+    _quiet(job)
+
+
 def test_a_short_id_may_be_asked_for_while_the_answer_is_on_its_way() -> None:
     """Seen on Prism: two bundles tell of the same new id."""
     job = good()
