@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ MODULE, VERSION = "github.com/fsouza/fake-gcs-server", "v1.56.1"
 #: One bucket a run; each row has a prefix of its own in it.
 BUCKET = "conformance"
 READY_SECONDS = 30.0
+HOST = "127.0.0.1"
+ATTEMPTS = 5
 
 
 class Emulator:
@@ -71,12 +74,26 @@ def server_binary(progress: Progress = lambda message: None) -> Path:
 @contextlib.contextmanager
 def emulator(progress: Progress = lambda message: None) -> Iterator[Emulator]:
     """An emulator for the time of the block. Raises ToolMissing."""
-    argv = [str(server_binary(progress)), "-scheme", "http", "-host", "127.0.0.1", "-port", "0", "-backend", "memory"]
-    process = ManagedProcess(argv)
-    try:
-        found = process.wait_for_line(re.compile(r"server started at (http://[\d.]+:\d+)"), READY_SECONDS)
-        if found is None:
-            raise ToolMissing(f"fake-gcs-server did not start; it said:\n{process.log_tail(10)}\nRun it by hand to see why.")
-        yield Emulator(found[1])
-    finally:
-        process.close()
+    binary = server_binary(progress)
+    for _ in range(ATTEMPTS):
+        port = _free_port()
+        process = ManagedProcess([str(binary), "-scheme", "http", "-host", HOST, "-port", str(port), "-backend", "memory"])
+        try:
+            if process.wait_for_line(re.compile("server started at"), READY_SECONDS) is not None and not process.wait_for_exit(
+                0.2
+            ):
+                yield Emulator(f"http://{HOST}:{port}")
+                return
+            said = process.log_tail(10)
+        finally:
+            process.close()
+    raise ToolMissing(f"fake-gcs-server did not start; it said:\n{said}\nRun {binary} by hand to see why.")
+
+
+def _free_port() -> int:
+    """A port that is free now. The server does not tell which one it got when the system may choose, so another try follows where
+    somebody else was quicker."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

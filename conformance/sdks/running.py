@@ -41,6 +41,8 @@ __all__ = ["Judgement", "Plan", "Turn", "planned", "run", "storage"]
 ROW_SECONDS = 60.0
 #: How long a driver gets to see the end of a job that was cancelled under it.
 LATE_SECONDS = 10.0
+#: How long the messages of a job that has ended may take.
+MESSAGE_SECONDS = 5.0
 #: How many messages of a job a result keeps, the last ones.
 KEPT_MESSAGES = 400
 #: How many broken invariants a result names.
@@ -204,7 +206,7 @@ class Turn:
             self.give_up()
             return Judgement(Verdict.NO_VERDICT, f"the SDK's process is at fault, not the runner: {error}", "sdk")
         if answer["state"] != "DONE":
-            return self._not_done(answer, transcript)
+            return self.not_done(answer, transcript)
         if mode == "streaming" and row.input and not facts.unbounded(transcript):
             return Judgement(Verdict.NO_VERDICT, "our fault, please report it: nothing that was submitted is unbounded", "sdk")
         return outcome(row, answer, lines(), transcript)
@@ -226,17 +228,29 @@ class Turn:
         what = f"the end of job {jobs[-1]}" if jobs else "the SDK to submit a job"
         return Judgement(Verdict.TIMEOUT, f"waited {self.plan.seconds:.0f} s for {what}", "run" if jobs else "prepare")
 
-    def _not_done(self, answer: dict[str, Any], transcript: Transcript) -> Judgement:
+    def not_done(self, answer: dict[str, Any], transcript: Transcript) -> Judgement:
+        """The judgement of a job that did not end DONE, by what the runner says of it."""
         phase = "run" if facts.job_ids(transcript) else "prepare"
         if self.plan.endpoint.gone(1.0):
             return Judgement(Verdict.ERROR, f"the runner died:\n{self.plan.endpoint.log_tail(20)}", phase)
-        told = facts.errors_told(transcript)
+        told = facts.errors_told(transcript) or self._messages(transcript)
         said = told or answer["error"]
         if feature := unsupported(told) or unsupported(answer["error"]):
             return Judgement(Verdict.DECLINED, feature, phase)
         if facts.submitted(transcript) is None:
             return Judgement(Verdict.NO_VERDICT, f"the SDK submitted nothing: {answer['error']}", "sdk")
         return Judgement(Verdict.ERROR, f"the job ended {answer['state']}: {_last_lines(said)}", phase)
+
+    def _messages(self, transcript: Transcript) -> str:
+        """Why the last job failed, asked of the runner: not every SDK's client listens to its messages."""
+        texts = []
+        jobs = facts.job_ids(transcript)
+        if jobs:
+            with JobClient(self.plan.endpoint) as client, contextlib.suppress(EndpointError):
+                for response in client.message_stream(jobs[-1], MESSAGE_SECONDS):
+                    if response.message_response.importance >= response.message_response.JOB_MESSAGE_ERROR:
+                        texts.append(response.message_response.message_text)
+        return "\n".join(dict.fromkeys(texts))
 
 
 def _last_lines(text: str, limit: int = 1500) -> str:

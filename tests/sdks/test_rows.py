@@ -10,10 +10,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.endpoints import Endpoint, open_endpoint
+from conformance.endpoints import Endpoint, JobClient, open_endpoint
+from conformance.endpoints.job import Wants
+from conformance.harness.session import Session
+from conformance.pipeline import Fn, Program
 from conformance.report.verdicts import NOT_APPLICABLE
 from conformance.sdks import facts, materials, rows, running
 from conformance.sdks.languages import SDKS
+from conformance.sdks.recording import recorded
 from conformance.suite import mutants
 
 ROWS = rows.load()
@@ -131,3 +135,17 @@ def test_a_broken_rule_of_the_wire_is_remarked_upon() -> None:
         told[address] = [note for note in first["evidence"]["notes"] if note.startswith("on the wire")]
     assert told["reference"] == []
     assert any("I-CTL-06" in note for note in told["reference:mutant=DSC-02"])
+
+
+def test_a_reason_that_the_client_does_not_hear_is_asked_of_the_runner(endpoint: Endpoint) -> None:
+    """The reason of a failed job comes from the runner's messages where the SDK's own client has none."""
+    with running.Turn(running.Plan(endpoint, ROWS, ["python"], rows.MODES), SDKS["python"]) as turn, Session() as session:
+        program = Program()
+        program.create([1]).par_do(Fn("fail", text="the function's own words"))
+        with recorded(endpoint.url) as (url, transcript), JobClient(url) as client:
+            outcome = client.run_job(program.build(session.environment()), wants=Wants(messages="never"))
+            assert outcome.state == "FAILED"
+            assert facts.errors_told(transcript) == ""
+            judged = turn.not_done({"state": "FAILED", "error": "the job failed"}, transcript)
+    assert judged.verdict == "error"
+    assert "the function's own words" in judged.message
