@@ -100,7 +100,7 @@ def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ..
 @click.option("--leaf", multiple=True, metavar="LEAF", help="Only this leaf (repeatable).")
 @click.option("-k", "keyword", metavar="EXPRESSION", help="Only tests whose names match (pytest's -k).")
 @click.option("--mode", type=click.Choice(["batch", "streaming", "both"]), default="both", show_default=True)
-@click.option("--examples", type=click.IntRange(1), default=20, show_default=True, help="Generated programs per property.")
+@click.option("--examples", type=click.IntRange(1), default=15, show_default=True, help="Generated programs per property.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated programs.")
 @click.option(
     "--jobs", default="auto", show_default=True, metavar="N|auto", callback=_jobs, help="Parallel processes, a runner each."

@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--beam-report", metavar="DIR", help="write results.jsonl, junit.xml and index.html into DIR")
     group.addoption("--beam-area", action="append", default=[], metavar="AREA", help="only this area of the ledger (repeatable)")
     group.addoption("--beam-leaf", action="append", default=[], metavar="LEAF", help="only this leaf (repeatable)")
-    group.addoption("--beam-examples", type=int, default=20, metavar="N", help="generated programs per property (default: 20)")
+    group.addoption("--beam-examples", type=int, default=15, metavar="N", help="generated programs per property (default: 15)")
     group.addoption("--beam-seed", type=int, default=0, metavar="N", help="seed of generated programs (default: 0)")
     group.addoption("--beam-no-shrink", action="store_true", help="tell the first generated program that fails, not the smallest")
     group.addoption("--beam-no-block", action="store_true", help="judge also what rests on a prerequisite that failed")

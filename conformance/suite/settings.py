@@ -18,7 +18,7 @@ class Settings:
     runner: str = "reference"
     modes: tuple[str, ...] = ("batch",)
     #: How many generated programs a property-based assertion tries.
-    examples: int = 20
+    examples: int = 15
     seed: int = 0
     #: Whether a generated program that fails is made as small as possible before it is told.
     shrink: bool = True

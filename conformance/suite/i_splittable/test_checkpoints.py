@@ -54,7 +54,7 @@ def test_finite_unbounded(case: Case) -> Scenario:
 
 
 @asserts("SDF09/delayed-rest-is-run")
-@pytest.mark.parametrize("delay", [1, 300, 1500])
+@pytest.mark.parametrize("delay", [1, 300, 900])
 def test_delayed_rest(case: Case, delay: int) -> Scenario:
     case.program.create([5]).par_do(Fn("range", every=3, delay=delay), PAIRS, restriction_coder=RANGE).observe("out")
     run = yield
@@ -62,7 +62,7 @@ def test_delayed_rest(case: Case, delay: int) -> Scenario:
 
 
 @asserts("SDF09/not-before-the-delay")
-@pytest.mark.parametrize("delay", [400, 1500])
+@pytest.mark.parametrize("delay", [400, 900])
 def test_not_before_delay(case: Case, delay: int) -> Scenario:
     clocked = case.program.create([3]).par_do(Fn("clocked_range", every=1, delay=delay), PAIRS, restriction_coder=RANGE)
     clocked.observe("out")
