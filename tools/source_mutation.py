@@ -1,0 +1,186 @@
+"""Source mutation of the reference runner's engine and of the oracle: is each line's fault seen?
+
+    python tools/source_mutation.py engine --sample 200 --seed 1 --jobs 2 --output engine.jsonl [--resume]
+    python tools/source_mutation.py oracle --sample 200 --seed 1 --jobs 2 --output oracle.jsonl
+
+Mutations are Cosmic Ray's (`pip install ".[mutation]"`); of all that there are in the modules a sample is drawn by the seed. A
+mutant of the engine is judged by the suite alone, as any runner: first by the areas that reach the module, then by all of them,
+up to the first unexpected result. A mutant of the oracle is judged by the generated part of the suite on the right runner, then by
+`tests/oracle`. One JSON object a mutant; a survivor comes with its difference, to be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cosmic_ray.plugins
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Module of the engine → areas of the ledger that reach it most directly.
+ENGINE = {
+    "cutting": "AUP",
+    "engine": "AEK",
+    "engine_events": "AI",
+    "engine_groups": "DAE",
+    "engine_nodes": "AHK",
+    "engine_stages": "FGI",
+    "expand": "AVI",
+    "fusion": "AO",
+    "graph": "AOH",
+    "grouping": "DAC",
+    "holds": "EDG",
+    "rules": "DEG",
+    "script": "KDE",
+    "state": "FQH",
+    "timers": "GEF",
+    "triggers": "DE",
+    "windowing": "CD",
+}
+#: Seconds for a mutant, all it is asked together.
+LIMIT = 300.0
+
+
+class Mutation(NamedTuple):
+    """One change of one module."""
+
+    module: str
+    operator: str
+    occurrence: int
+    line: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.module}:{self.line}:{self.operator.rpartition('/')[2]}:{self.occurrence}"
+
+
+def annotations(source: str) -> set[tuple[int, int]]:
+    """(line, column) of everything inside annotations, which nothing evaluates."""
+    found: set[tuple[int, int]] = set()
+    for node in ast.walk(ast.parse(source)):
+        for each in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if isinstance(each, ast.expr):
+                spans = (part for part in ast.walk(each) if isinstance(part, ast.expr))
+                found |= {
+                    (part.lineno, column) for part in spans for column in range(part.col_offset, (part.end_col_offset or 0) + 1)
+                }
+    return found
+
+
+def mutations(module: str, source: str) -> Iterator[Mutation]:
+    """All that Cosmic Ray knows to change, annotations left out."""
+    tree, unread = get_ast(source), annotations(source)
+    for name in cosmic_ray.plugins.operator_names():
+        operator = cosmic_ray.plugins.get_operator(name)
+        if operator.arguments():
+            continue
+        positions = (position for node in ast_nodes(tree) for position in operator().mutation_positions(node))
+        for occurrence, (start, _) in enumerate(positions):
+            if tuple(start) not in unread:
+                yield Mutation(module, name, occurrence, start[0])
+
+
+def steps(target: str, module: str) -> list[list[str]]:
+    """What is asked of a mutant, one command after the other; the first that fails kills it."""
+    cli = [sys.executable, "-c", "from conformance.cli import main; main()", "run", "--jobs", "1", "--timeout-scale", "0.5", "-x"]
+    if target == "oracle":
+        return [
+            [*cli, "-k", "generated or scripts", "--examples", "10"],
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/oracle"],
+        ]
+    areas = [word for area in ENGINE[module] for word in ("--area", area)]
+    return [[*cli, "--examples", "5", *areas], [*cli, "--examples", "10"]]
+
+
+def judge(target: str, mutation: Mutation) -> dict[str, Any]:
+    """The fate of one mutant, in a copy of the project."""
+    place = "runner" if target == "engine" else "oracle"
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        shutil.copytree(ROOT / "conformance", copy / "conformance", ignore=shutil.ignore_patterns("__pycache__"))
+        for each in ("tests", "fixtures", "docs", "pyproject.toml"):
+            (copy / each).symlink_to(ROOT / each)
+        path = copy / "conformance" / place / f"{mutation.module}.py"
+        source = path.read_text(encoding="utf-8")
+        mutated = mutate_code(source, cosmic_ray.plugins.get_operator(mutation.operator)(), mutation.occurrence)
+        fate: dict[str, Any] = {"id": mutation.id, "fate": "survived", "by": ""}
+        path.write_text(mutated, encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        for number, command in enumerate(steps(target, mutation.module)):
+            extra = ["--output", str(copy / f"out{number}")] if "run" in command else []
+            try:
+                done = subprocess.run(
+                    [*command, *extra], cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+                )
+            except subprocess.TimeoutExpired:
+                return fate | {"fate": "hung"}
+            if done.returncode != 0:
+                kind = "broken" if done.returncode == 4 else "killed"
+                return fate | {"fate": kind, "by": killer(copy / f"out{number}" / "results.jsonl") or done.stdout[-300:]}
+        lines = difflib.unified_diff(source.splitlines(), mutated.splitlines(), lineterm="", n=2)
+        return fate | {"difference": "\n".join(lines)}
+
+
+def killer(path: Path) -> str:
+    """The first unexpected result."""
+    if not path.exists():
+        return ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        result = json.loads(line)
+        if result["kind"] == "result" and result["level"] == "MUST" and result["verdict"] not in ("pass", "no-verdict"):
+            return f"{result['assertion']} {result['verdict']}"
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=("engine", "oracle"))
+    parser.add_argument("--sample", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--resume", action="store_true")
+    given = parser.parse_args(arguments)
+    place = ROOT / "conformance" / ("runner" if given.target == "engine" else "oracle")
+    modules = (
+        sorted(ENGINE)
+        if given.target == "engine"
+        else sorted(path.stem for path in place.glob("*.py") if path.stem != "__init__")
+    )
+    every = [each for module in modules for each in mutations(module, (place / f"{module}.py").read_text(encoding="utf-8"))]
+    chosen = random.Random(given.seed).sample(every, min(given.sample, len(every)))
+    known = {}
+    if given.resume and given.output.exists():
+        known = {fate["id"]: fate for fate in map(json.loads, given.output.read_text(encoding="utf-8").splitlines())}
+    left = [each for each in chosen if each.id not in known]
+    fates = [known[each.id] for each in chosen if each.id in known]
+    print(f"{len(chosen)} of {len(every)} mutations of {len(modules)} modules, {len(left)} to judge", flush=True)
+    with given.output.open("a" if given.resume else "w", encoding="utf-8") as file, ThreadPoolExecutor(given.jobs) as pool:
+        for fate in pool.map(lambda each: judge(given.target, each), left):
+            fates.append(fate)
+            file.write(json.dumps(fate) + "\n")
+            file.flush()
+            print(f"{len(fates):4}/{len(chosen)} {fate['fate']:8} {fate['id']} {fate['by'][:100]!r}", flush=True)
+    counts = Counter(fate["fate"] for fate in fates)
+    judged = counts["killed"] + counts["survived"] + counts["hung"]
+    print(f"{dict(counts)}: {(counts['killed'] + counts['hung']) / max(1, judged):.1%} killed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
