@@ -7,7 +7,7 @@ import pytest
 from conformance.endpoints import open_endpoint
 from conformance.endpoints.address import parse
 from conformance.endpoints.errors import AddressError
-from conformance.mutation import ask
+from conformance.mutation import ask, node_ids
 
 
 def test_address() -> None:
@@ -32,13 +32,13 @@ def test_everything_comes_by_without_a_fault() -> None:
         "JOB16/equivalent",
         "JOB06/terminal-last-then-end",
     ]
-    kept = ask("proxy:@reference", asked)
+    kept = ask("proxy:@reference", node_ids(asked))
     assert {result.assertion for result in kept.results} >= set(asked)
     assert [result.assertion for result in kept.results if result.verdict.value != "pass"] == []
 
 
 def test_a_fault_is_seen() -> None:
-    kept = ask("proxy:PXY-02@reference", ["CORE18/groups-every-value"])
+    kept = ask("proxy:PXY-02@reference", node_ids(["CORE18/groups-every-value"]))
     (told,) = [result for result in kept.results if result.assertion == "CORE18/groups-every-value"]
     assert told.verdict.value == "wrong"
     assert "[1, 1, 3, 3, 4, 4]" in told.message
