@@ -24,7 +24,7 @@ __all__ = ["LEAST", "PREFIXED", "VARINT", "Chunk", "PairCutter", "Run", "fixed",
 #: Chunks below this many bytes are not worth an expression.
 LEAST = 2048
 #: Patterns of nested encodings.
-VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+VARINT = rb"[\x80-\xff]{0,9}+[\x00-\x7f]"
 PREFIXED = b"(?:" + b"|".join(re.escape(bytes((size,))) + b".{%d}" % size for size in range(128)) + b")"
 _PANE = rb"(?:[\x00-\x0f]|[\x10-\x1f]" + VARINT + rb"|[\x20-\x2f](?:" + VARINT + b"){2})"
 _TIMESTAMP = b".{8}"
