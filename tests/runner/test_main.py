@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -63,3 +64,17 @@ def test_default_environments(text, urn):
     assert (chosen.urn, list(chosen.capabilities)) == (urn, ["c"])
     with pytest.raises(environments.UnsupportedEnvironment, match="--default-environment"):
         environments.resolve(wanted)
+
+
+def test_grpc_does_nothing_in_forked_children() -> None:
+    """Its handlers say so when threads are in calls at a fork, and have crashed the worker that was to be started."""
+    code = (
+        "import conformance, grpc, os, sys\n"
+        "server = grpc.server(__import__('concurrent.futures').futures.ThreadPoolExecutor(1)); server.start()\n"
+        "child = os.fork()\n"
+        "if child == 0: os._exit(0)\n"
+        "os.waitpid(child, 0); server.stop(None)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "GRPC_ENABLE_FORK_SUPPORT"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert "fork" not in done.stderr
