@@ -8,6 +8,7 @@ StartWorker to nobody, if it brings the params of a session that is over.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from concurrent import futures
 from typing import TYPE_CHECKING, Final
@@ -38,7 +39,8 @@ class PoolServer:
 
     def __init__(self) -> None:
         self.session: Session | None = None
-        self._workers: OrderedDict[str, Session] = OrderedDict()
+        #: Worker id → its session, which this does not keep alive: it has the job's whole transcript.
+        self._workers: OrderedDict[str, weakref.ref[Session]] = OrderedDict()
         self._server = grpc.server(_EXECUTOR, options=rpc.SERVER_OPTIONS)
         self._server.add_generic_rpc_handlers((rpc.service_handler(_POOL, self),))
         self.port = self._server.add_insecure_port("localhost:0")
@@ -49,7 +51,7 @@ class PoolServer:
         if session is None or request.params.get(SESSION_PARAM, session.id) != session.id:
             context.abort(grpc.StatusCode.UNAVAILABLE, "the job that this worker pool belonged to is over")
         assert session is not None
-        self._workers[request.worker_id] = session
+        self._workers[request.worker_id] = weakref.ref(session)
         if len(self._workers) > _REMEMBERED:
             self._workers.popitem(last=False)
         session.transcript.append("pool", "StartWorker", "R->S", request.worker_id, request)
@@ -59,7 +61,8 @@ class PoolServer:
 
     def StopWorker(self, request: fn_pb2.StopWorkerRequest, context: grpc.ServicerContext) -> fn_pb2.StopWorkerResponse:
         response = fn_pb2.StopWorkerResponse()
-        session = self._workers.get(request.worker_id, self.session)
+        known = self._workers.get(request.worker_id)
+        session = self.session if known is None else known()
         if session is not None:
             session.transcript.append("pool", "StopWorker", "R->S", request.worker_id, request)
             session.stop_worker(request.worker_id)
