@@ -31,6 +31,9 @@ import cosmic_ray.plugins
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
+from conformance.report import results
+from conformance.report.verdicts import unexpected
+
 ROOT = Path(__file__).resolve().parents[1]
 #: Module of the engine → areas of the ledger that reach it most directly.
 ENGINE = {
@@ -140,11 +143,7 @@ def killer(path: Path) -> str:
     """The first unexpected result."""
     if not path.exists():
         return ""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        result = json.loads(line)
-        if result["kind"] == "result" and result["level"] == "MUST" and result["verdict"] not in ("pass", "no-verdict"):
-            return f"{result['assertion']} {result['verdict']}"
-    return ""
+    return next((f"{each.assertion} {each.verdict.value}" for each in results.read(path).results if unexpected(each)), "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

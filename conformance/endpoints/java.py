@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
-import threading
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -19,6 +17,7 @@ from pathlib import Path
 import platformdirs
 from attrs import frozen
 
+from conformance.endpoints.building import run_build
 from conformance.endpoints.errors import AddressError, ToolMissing
 from conformance.endpoints.process import SCRATCH
 
@@ -149,23 +148,18 @@ def _project(server: JobServer) -> str:
 
 
 def _resolve(argv: list[str], progress: Progress) -> None:
-    said: list[str] = []
     fetched = 0
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        limit = threading.Timer(_RESOLVE_SECONDS, process.kill)
-        limit.start()
-        try:
-            for line in process.stdout:
-                said.append(line.rstrip())
-                if line.startswith("Downloaded ") or " Downloaded from" in line:
-                    fetched += 1
-                    if fetched % _STEP == 0:
-                        progress(f"Maven has fetched {fetched} files")
-        finally:
-            limit.cancel()
-    if process.returncode:
+
+    def heard(line: str) -> None:
+        nonlocal fetched
+        if line.startswith("Downloaded ") or " Downloaded from" in line:
+            fetched += 1
+            if fetched % _STEP == 0:
+                progress(f"Maven has fetched {fetched} files")
+
+    status, said = run_build(argv, heard, _RESOLVE_SECONDS)
+    if status:
         told = "\n".join([line for line in said if "ERROR" in line][:8] or said[-8:])
         raise ToolMissing(
-            f"Maven could not resolve the job server (exit status {process.returncode}). See what it says and try again.\n{told}"
+            f"Maven could not resolve the job server (exit status {status}). See what it says and try again.\n{told}"
         )

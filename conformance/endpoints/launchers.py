@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from attrs import frozen
 from conformance import __version__
 from conformance.endpoints import engine, images, java
 from conformance.endpoints.address import Address
+from conformance.endpoints.building import run_build
 from conformance.endpoints.errors import AddressError, EndpointError, ToolMissing
 
 __all__ = ["LAUNCHERS", "PRISM_MODULE", "PRISM_VERSION", "Launch", "Progress", "prism_binary", "prism_cache"]
@@ -163,25 +163,7 @@ def _build_prism(go: str, target: Path, progress: Progress) -> Path:
     progress(f"building Prism {PRISM_VERSION} with Go, once; this takes some minutes")
     # Built beside the target and moved into place, so that two builds at once cannot show each other half a binary.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        said: list[str] = []
-        with subprocess.Popen(
-            [go, "install", source],
-            env={**os.environ, "GOBIN": folder},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            limit = threading.Timer(_PRISM_BUILD_SECONDS, process.kill)
-            limit.start()
-            try:
-                for line in process.stdout:
-                    said.append(line.rstrip())
-                    progress(line.rstrip())
-                status = process.wait()
-            finally:
-                limit.cancel()
-                process.kill()
+        status, said = run_build([go, "install", source], progress, _PRISM_BUILD_SECONDS, environment={"GOBIN": folder})
         if status:
             last = "\n".join(said[-10:])
             raise ToolMissing(

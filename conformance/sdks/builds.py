@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import platformdirs
 
+from conformance.endpoints.building import run_build
 from conformance.endpoints.errors import ToolMissing
 
 __all__ = ["Progress", "built", "cached", "install_go", "run"]
@@ -70,27 +69,19 @@ def install_go(go: str, module: str, target: Path, progress: Progress) -> None:
 
 def run(argv: Sequence[str], directory: Path, progress: Progress, environment: Mapping[str, str] | None = None) -> None:
     """Runs one build command; tells how many files were fetched meanwhile. Raises ToolMissing with what it said last."""
-    said: list[str] = []
     fetched = 0
-    environment = {**os.environ, **(environment or {})}
-    with subprocess.Popen(
-        argv, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        limit = threading.Timer(BUILD_SECONDS, process.kill)
-        limit.start()
-        try:
-            for line in process.stdout:
-                said.append(line.rstrip())
-                if "ownloaded from" in line or line.startswith("go: downloading"):
-                    fetched += 1
-                    if fetched % STEP == 0:
-                        progress(f"{Path(argv[0]).name} has fetched {fetched} files")
-        finally:
-            limit.cancel()
-    if process.returncode:
+
+    def heard(line: str) -> None:
+        nonlocal fetched
+        if "ownloaded from" in line or line.startswith("go: downloading"):
+            fetched += 1
+            if fetched % STEP == 0:
+                progress(f"{Path(argv[0]).name} has fetched {fetched} files")
+
+    status, said = run_build(argv, heard, BUILD_SECONDS, directory, environment)
+    if status:
         told = "\n".join([line for line in said if "ERROR" in line][:8] or said[-12:])
         raise ToolMissing(
-            f"{Path(argv[0]).name} could not build the programs (exit status {process.returncode}); see what it says, mend that and "
+            f"{Path(argv[0]).name} could not build the programs (exit status {status}); see what it says, mend that and "
             f"try again:\n{told}"
         )
