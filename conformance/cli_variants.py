@@ -6,11 +6,10 @@ asks for more than the rules do.
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import click
 import msgspec
 
 from conformance.cli_errors import CallError
+from conformance.resuming import digest_of_code, read_lines
 
 __all__ = ["variants_group"]
 
@@ -81,8 +81,10 @@ def _run(names: list[str], run_options: list[str], drawn: int, seed: int, resume
     chosen = names or ([] if drawn else sorted(variants.VARIANTS))
     chosen += [f"{variants.RANDOM},seed={number}" for number in range(seed, seed + drawn)]
     output.mkdir(parents=True, exist_ok=True)
-    kept_in, mark = output / "variants.jsonl", _mark(run_options)
-    known = {each.variant: each for each in _read(kept_in) if each.mark == mark} if resume else {}
+    kept_in, digest = output / "variants.jsonl", digest_of_code()
+    digest.update(" ".join(run_options).encode())
+    mark = digest.hexdigest()[:16]
+    known = {each.variant: each for each in read_lines(kept_in, Outcome) if each.mark == mark} if resume else {}
     outcomes: list[Outcome] = []
     with kept_in.open("ab" if resume else "wb") as file:
         for number, variant in enumerate(chosen, 1):
@@ -123,9 +125,7 @@ def _ask(variant: str, run_options: Sequence[str], output: Path, mark: str) -> O
         raise CallError(
             f"the suite left no results of {variant}: {error}; it said: {(done.stderr or done.stdout)[-2000:]}"
         ) from None
-    counts: dict[str, int] = {}
-    for result in read.results:
-        counts[result.verdict.value] = counts.get(result.verdict.value, 0) + 1
+    counts = dict(Counter(result.verdict.value for result in read.results))
     broken = [
         f"{each.assertion} [{each.mode}] {each.verdict.value}: {each.message.splitlines()[0] if each.message else ''}"
         for each in read.results
@@ -133,24 +133,3 @@ def _ask(variant: str, run_options: Sequence[str], output: Path, mark: str) -> O
     ]
     seconds = read.footer.seconds if read.footer is not None else 0.0
     return Outcome(variant, variants.parse(variant)[0], done.returncode, counts, round(seconds, 1), broken, mark)
-
-
-def _mark(run_options: Sequence[str]) -> str:
-    """Of all code and data of the project, and the options."""
-    root = Path(str(resources.files("conformance")))
-    digest = hashlib.sha256(" ".join(run_options).encode())
-    for path in sorted(root.rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _read(path: Path) -> list[Outcome]:
-    """What a file of outcomes has; a last line that was cut off is left out."""
-    found = []
-    for line in path.read_bytes().splitlines() if path.exists() else ():
-        try:
-            found.append(msgspec.json.decode(line, type=Outcome))
-        except msgspec.DecodeError:
-            continue
-    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import heapq
 import io
 import math
@@ -30,6 +29,7 @@ from attrs import frozen
 
 from conformance.report.results import Result
 from conformance.report.verdicts import Level, Verdict
+from conformance.resuming import digest_of_code, read_lines
 from conformance.suite import catalogue, ledger
 from conformance.suite.assertions import marked
 from conformance.suite.mutants import Mutant, load
@@ -121,12 +121,8 @@ def _name(entry: catalogue.Entry) -> str:
 def fingerprints(mutants: Iterable[Mutant]) -> dict[str, str]:
     """Mutant id → a mark of everything that its fate depends on: its entry, the module that plants it, all other code and data."""
     root = Path(str(resources.files("conformance")))
-    planting, common = root / "runner" / "mutants", hashlib.sha256()
-    modules = {path: path.read_bytes() for path in sorted(planting.glob("*.py"))}
-    for path in sorted(root.rglob("*")):
-        entries = path.suffix == ".toml" and path.parent.name == "mutants"
-        if path.suffix in (".py", ".toml") and not entries and path not in modules:
-            common.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    modules = {path: path.read_bytes() for path in sorted((root / "runner" / "mutants").glob("*.py"))}
+    common = digest_of_code(modules.keys() | set(root.rglob("mutants/*.toml")))
     found = {}
     for mutant in mutants:
         mark = common.copy()
@@ -141,13 +137,7 @@ def fingerprints(mutants: Iterable[Mutant]) -> dict[str, str]:
 
 def read_fates(path: Path) -> dict[str, Fate]:
     """The last fate of each mutant in a file of JSON lines; a last line that was cut off is left out."""
-    found: dict[str, Fate] = {}
-    if path.exists():
-        for line in path.read_bytes().splitlines():
-            with contextlib.suppress(msgspec.DecodeError):
-                fate = msgspec.json.decode(line, type=Fate)
-                found[fate.mutant] = fate
-    return found
+    return {fate.mutant: fate for fate in read_lines(path, Fate)}
 
 
 # ---- asking
