@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ class ProgressPlugin:
         self.recorder: Recorder | None = None
         self.fatal: str | None = None
         self.interrupted = False
+        self._interrupt_asked = False
         self.collection_errors: list[str] = []
         self._counts: Counter[str] = Counter()
         self._total = 0
@@ -60,6 +63,15 @@ class ProgressPlugin:
         if report.failed:
             self.collection_errors.append(report.longreprtext)
 
+    def pytest_sessionstart(self) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored in the background
+            signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Python drops what is raised while a finalizer or a callback of C code runs, so an interrupt is remembered too."""
+        self._interrupt_asked = True
+        raise KeyboardInterrupt
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         self._total = self._total or len(session.items)
@@ -82,6 +94,8 @@ class ProgressPlugin:
             self._progress.update(self._task, description=nodeid.rpartition("::")[2].removeprefix("test_")[:44].ljust(44))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._interrupt_asked and not self.interrupted:
+            raise KeyboardInterrupt
         result = getattr(report, "beam_result", None)
         if result is None:
             return
@@ -112,6 +126,8 @@ class ProgressPlugin:
             and "stopping after" not in session.shouldstop
         ):
             self.fatal = session.shouldstop
+        if signal.getsignal(signal.SIGINT) == self._on_interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self.recorder = session.config.stash[SESSION].recorder
         if self._progress is not None:
             self._progress.stop()

@@ -191,7 +191,9 @@ def test_names_of_metrics_are_asked_for_once(client, session):
     made = program.create([("a", 1)])
     for number in range(4):
         made = made.group_by_key(f"group{number}").par_do(Fn("ungroup"), JSON_KV, name=f"ungroup{number}")
-    run(client, session, program)
+    job = client.start(program.build(session.environment()))
+    assert client.wait(job).state == "DONE"
+    client.metrics(job)  # names are still asked for behind DONE; this waits for them
     assert len(asked(session, "process_bundle")) == 5
     assert len(asked(session, "monitoring_infos")) == 1
 
