@@ -94,7 +94,11 @@ def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ..
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.option(
-    "--runner", default="reference", show_default=True, metavar="ADDRESS", help="reference, grpc://HOST:PORT, prism, python."
+    "--runner",
+    default="reference",
+    show_default=True,
+    metavar="ADDRESS",
+    help="reference, grpc://HOST:PORT, prism, python, flink, spark, docker:IMAGE.",
 )
 @click.option("--area", multiple=True, metavar="AREA", help="Only this area of the ledger (repeatable).")
 @click.option("--leaf", multiple=True, metavar="LEAF", help="Only this leaf (repeatable).")
@@ -108,6 +112,7 @@ def _processes(profile: str, options: dict[str, Any], pytest_args: tuple[str, ..
 @click.option("--shard", metavar="I/N", help="Run the I-th of N parts.")
 @click.option("--baseline", type=click.Path(exists=True, dir_okay=False), help="Judge the results by this baseline.")
 @click.option("--timeout-scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--label", default="", metavar="'NAME VERSION'", help="What results call the runner, if it does not tell.")
 @click.option("--environment", type=click.Choice(["loopback", "process", "docker"]), default="loopback", show_default=True)
 @click.option(
     "--sdk",
@@ -222,6 +227,8 @@ def _pytest_arguments(runner: str, directory: Path, options: dict[str, Any]) -> 
         str(options["seed"]),
     ]
     arguments += ["--timeout-scale", str(options["timeout_scale"]), "--beam-environment", options["environment"]]
+    if options["label"]:
+        arguments += ["--beam-label", options["label"]]
     arguments += [word for area in options["area"] for word in ("--beam-area", area)]
     arguments += [word for leaf in options["leaf"] for word in ("--beam-leaf", leaf)]
     if options["keyword"]:

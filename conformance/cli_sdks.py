@@ -78,6 +78,7 @@ def run_rows(
     from conformance.endpoints import errors, open_endpoint
     from conformance.report import results
     from conformance.sdks import running
+    from conformance.suite.conductor import identity
     from conformance.suite.recording import BEAM_VERSION
 
     modes = ("batch", "streaming") if options["mode"] == "both" else (options["mode"],)
@@ -91,7 +92,7 @@ def run_rows(
         header = results.Header(
             suite=__version__,
             beam=BEAM_VERSION,
-            runner=results.Runner(name=endpoint.profile.name, version=endpoint.version or "unknown", address=runner),
+            runner=results.Runner(**identity(endpoint, runner, options["label"])),
             sdk=options["sdk"],
             environment="loopback",
             command=command,

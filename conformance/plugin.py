@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--beam-seed", type=int, default=0, metavar="N", help="seed of generated programs (default: 0)")
     group.addoption("--beam-no-shrink", action="store_true", help="tell the first generated program that fails, not the smallest")
     group.addoption("--beam-no-block", action="store_true", help="judge also what rests on a prerequisite that failed")
+    group.addoption("--beam-label", default="", metavar="'NAME VERSION'", help="what results call the runner")
     group.addoption("--beam-environment", default="loopback", choices=ENVIRONMENTS, help="where the harness runs")
     group.addoption(
         "--beam-script-source",
@@ -87,6 +88,7 @@ def settings_of(config: pytest.Config) -> Settings:
     mode = option("--beam-mode")
     return Settings(
         runner=address,
+        label=option("--beam-label"),
         modes=("batch", "streaming") if mode == "both" else (mode,),
         examples=option("--beam-examples"),
         seed=option("--beam-seed"),

@@ -26,10 +26,16 @@ from conformance.suite.settings import Settings
 from conformance.wire import urns
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["Conductor", "invariant_results", "merge_invariants"]
+__all__ = ["Conductor", "identity", "invariant_results", "merge_invariants"]
 
 #: Transcripts in evidence are cut to this many events around the end; a job of the suite has 40 to 400.
 EVIDENCE_EVENTS = 200
+
+
+def identity(endpoint: Endpoint, address: str, label: str) -> dict[str, str]:
+    """What results call a runner: `label`, "NAME VERSION", before what its profile and itself tell."""
+    name, _, version = label.partition(" ")
+    return {"name": name or endpoint.profile.name, "version": version or endpoint.version or "unknown", "address": address}
 
 
 class Conductor:
@@ -63,11 +69,7 @@ class Conductor:
 
     def identity(self) -> dict[str, str]:
         """Name, version and address of the runner, for the header of the results."""
-        return {
-            "name": self.endpoint.profile.name,
-            "version": self.endpoint.version or "unknown",
-            "address": self.settings.runner,
-        }
+        return identity(self.endpoint, self.settings.runner, self.settings.label)
 
     def begin(self, mark: Marked) -> None:
         """Make ready for an assertion. Raise Blocked if a prerequisite of its leaf did not pass."""

@@ -16,6 +16,8 @@ class Settings:
 
     #: Address of the runner (`conformance.endpoints.address` has the grammar).
     runner: str = "reference"
+    #: What results call the runner, "NAME VERSION"; "" takes what its profile and itself tell.
+    label: str = ""
     modes: tuple[str, ...] = ("batch",)
     #: How many generated programs a property-based assertion tries.
     examples: int = 15

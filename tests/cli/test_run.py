@@ -166,6 +166,26 @@ def test_endpoint_that_accepts_and_never_answers(cli: Cli, tmp_path: Path, silen
     assert "terminal state" in timeouts[0].message
 
 
+def test_smoke_tells_how_far_a_job_came(cli: Cli, silent_service: int) -> None:
+    done = cli("smoke", "--runner", f"grpc://localhost:{silent_service}", "--timeout-scale", "0.02")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "not seen: a worker was asked for. StartWorker was not called" in done.stdout
+
+
+def test_an_attached_runner_is_called_as_its_author_says(cli: Cli, tmp_path: Path) -> None:
+    """The steps of docs/new-runner.md, with an endpoint that has no profile."""
+    with open_endpoint("python") as endpoint:
+        address = f"grpc://{endpoint.url}"
+        assert cli("smoke", "--runner", address).returncode == 0
+        done = cli("run", "--runner", address, "--label", "mine 0.1", "--leaf", "CORE18", "--output", "report")
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        assert "mine 0.1" in done.stdout
+        runner = results.read(tmp_path / "report" / "results.jsonl").header.runner
+        assert (runner.name, runner.version, runner.address) == ("mine", "0.1", address)
+        again = cli("repro", "CORE18/groups-every-value", "--results", "report/results.jsonl", "--runner", address)
+        assert again.returncode == 0, again.stdout + again.stderr
+
+
 def test_the_command_in_the_evidence_asks_the_same_assertion_again(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", "--leaf", "CORE05", "--output", "a").returncode == 0
     asked = [result for result in results.read(tmp_path / "a" / "results.jsonl").results if "/i-" not in result.assertion]
