@@ -199,11 +199,16 @@ class Run:
                     result[key] = m.int_sum(max(int(seconds * 1000), 0))
         return result
 
-    def split(self, request: fn_pb2.ProcessBundleSplitRequest) -> fn_pb2.ProcessBundleSplitResponse:
-        """Give part of the input back. Call with `lock` held; empty when in doubt (P-SPL-03, P-SPL-10)."""
+    def split(
+        self, request: fn_pb2.ProcessBundleSplitRequest, *, behind_the_last: bool = False
+    ) -> fn_pb2.ProcessBundleSplitResponse:
+        """Give part of the input back, or by `behind_the_last` none of it.
+
+        Call with `lock` held; empty when in doubt (P-SPL-03, P-SPL-10).
+        """
         if self.ended or self.processor is None or self.had_timers:
             return fn_pb2.ProcessBundleSplitResponse()
-        return split_bundle(self.processor, request)
+        return split_bundle(self.processor, request, behind_the_last=behind_the_last)
 
     def samples(self) -> dict[str, list[Any]]:
         """Elements kept for data sampling, by PCollection."""

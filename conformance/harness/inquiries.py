@@ -62,7 +62,8 @@ class Inquiries:
             self._worker.answer(request, response, faults)
             return
         with run.lock:  # the bundle's own answer waits, so that no split follows it
-            body.CopyFrom(run.split(request.process_bundle_split))
+            behind = any(fault.action == "behind_the_last" for fault in faults)
+            body.CopyFrom(run.split(request.process_bundle_split, behind_the_last=behind))
             if any(fault.action == "nameless" for fault in faults):
                 for channel in body.channel_splits:
                     channel.transform_id = ""

@@ -26,6 +26,7 @@ Action = Literal[
     "wrong_kind",  # an answer of another kind than was asked for
     "no_kind",  # an answer with the right id, and nothing in it
     "nameless",  # a split whose channel split does not name its source (P-SPL-06)
+    "behind_the_last",  # a split behind the last element that the runner tells of, so that nothing is given back (P-SPL-04)
     "stranger",  # before the answer, one to an instruction that never was
     "leave",  # answer, then end Control as a worker that goes away in peace
     "cut_outputs",  # each entry of the bundle's last outputs lacks its last byte

@@ -31,16 +31,37 @@ def first_residual(index: int, done: float, stop: int, fraction: float, allowed:
     return wanted if wanted < stop else None
 
 
-def split_bundle(processor: Processor, request: fn_pb2.ProcessBundleSplitRequest) -> fn_pb2.ProcessBundleSplitResponse:
-    """Split every source that the request names. A stage with state is never split: its keys would run twice (P-SPL-12)."""
+def split_bundle(
+    processor: Processor, request: fn_pb2.ProcessBundleSplitRequest, *, behind_the_last: bool = False
+) -> fn_pb2.ProcessBundleSplitResponse:
+    """Split every source that the request names, or by `behind_the_last` where its input is said to end.
+
+    A stage with state is never split: its keys would run twice (P-SPL-12).
+    """
     response = fn_pb2.ProcessBundleSplitResponse()
     if processor.plan.stateful or processor.plan.families:
         return response
     for transform_id, desired in request.desired_splits.items():
         source = processor.sources.get(transform_id)
         if source is not None:
-            _split_source(processor, source, desired, response)
+            if behind_the_last:
+                _split_at_the_end(source, desired, response)
+            else:
+                _split_source(processor, source, desired, response)
     return response
+
+
+def _split_at_the_end(
+    source: Source,
+    desired: fn_pb2.ProcessBundleSplitRequest.DesiredSplit,
+    response: fn_pb2.ProcessBundleSplitResponse,
+) -> None:
+    """An estimate may be too low; then this is a split like any other, for nothing behind it is processed."""
+    with source.lock:
+        source.stop = max(desired.estimated_input_elements, source.index + 1)
+        response.channel_splits.add(
+            transform_id=source.node.transform_id, last_primary_element=source.stop - 1, first_residual_element=source.stop
+        )
 
 
 def _split_source(

@@ -139,6 +139,26 @@ def test_a_split_between_elements_stops_the_source_there(session: Session, runne
     assert not late.process_bundle_split.channel_splits
 
 
+@pytest.mark.parametrize("estimate", [3, 2])
+def test_a_split_behind_the_last_element_gives_back_what_was_not_told_of(
+    session: Session, runner: ScriptedRunner, estimate: int
+) -> None:
+    session.script.add("behind_the_last", on="process_bundle_split")
+    runner.start_worker()
+    stage = Stage(runner)
+    stage.sink(stage.source(coders.VARINT).par_do(Fn("wait_at", gate="g")))
+    runner.add(stage)
+    instruction = runner.start_bundle()
+    runner.feed(runner.input(instruction, stage, {"source": [0, 1, 2]}))
+    assert session.gates.arrived("g")
+    answer = runner.ask(process_bundle_split=split_request(instruction, 0.5, estimate)).process_bundle_split
+    [channel] = answer.channel_splits
+    assert (channel.last_primary_element, channel.first_residual_element) == (estimate - 1, estimate)
+    session.gates.open("g")
+    assert not runner.answer(instruction).error
+    assert runner.values(instruction, stage) == [0, 1, 2][:estimate]
+
+
 def test_a_stage_with_state_is_not_split(session: Session, runner: ScriptedRunner) -> None:
     runner.start_worker()
     stage = Stage(runner)

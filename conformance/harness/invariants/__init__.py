@@ -42,7 +42,7 @@ from conformance.harness.invariants.index import Index
 from conformance.harness.transcript import Event
 from conformance.wire.api import pipeline_pb2 as pb
 
-__all__ = ["CATALOGUE", "Finding", "Level", "Rule", "Side", "check", "checked", "discarded", "judge"]
+__all__ = ["CATALOGUE", "Finding", "Level", "Rule", "Side", "check", "checked", "discarded", "judge", "replays"]
 
 FAMILIES: Final[tuple[Callable[[Index, Book, Docket], None], ...]] = tuple(
     family.check for family in (channels, control, descriptors, redelivery, data, grouping, state, timers, jobs, metrics)
@@ -74,3 +74,8 @@ def discarded(transcript: Iterable[Event]) -> set[tuple[str, str]]:
     """(worker, instruction id) of bundles that were answered without error and do not count: the runner said in provision that it
     may throw answers away, and ran their input again (M-BNDL-05)."""
     return {key for key, bundle in Index(transcript).bundles.items() if bundle.discarded}
+
+
+def replays(transcript: Iterable[Event]) -> bool:
+    """Whether the runner said that it may throw answers away: then our harness asks for finalization of every bundle."""
+    return Index(transcript).replays

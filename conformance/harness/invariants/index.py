@@ -303,11 +303,16 @@ class Index:
 
     def _find_discarded(self) -> None:
         """Where the runner said that it throws answers away, our harness asks for finalization of every bundle: by that it knows."""
-        if not any(event.message.info.metadata.get(urns.REPLAYS) == "true" for event in self.provision):
+        if not self.replays:
             return
         for bundle in self.bundles.values():
             if bundle.ok and bundle.response.requires_finalization and not bundle.finalizes:
                 bundle.discarded = True
+
+    @property
+    def replays(self) -> bool:
+        """Whether the runner said that it may throw answers away and run their input again."""
+        return any(event.message.info.metadata.get(urns.REPLAYS) == "true" for event in self.provision)
 
     # -- questions that several families ask ------------------------------------------------------------------------------
 

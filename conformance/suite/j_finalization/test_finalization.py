@@ -6,7 +6,7 @@ import pytest
 from attrs import frozen
 
 from conformance.harness import Observation
-from conformance.harness.invariants import discarded
+from conformance.harness.invariants import discarded, replays
 from conformance.pipeline import Fn, PCollection, coders, state
 from conformance.suite.assertions import asserts
 from conformance.suite.b_lifecycle.reading import ended_failed, recorded
@@ -50,7 +50,7 @@ def _asked(run: Run) -> Asked:
         for event in requests
         if event.message.WhichOneof("request") == "finalize_bundle"
     ]
-    if failed:  # a harness that was told of replays asks for finalization of every bundle: those of the function are looked at
+    if failed or replays(transcript):  # a harness that was told of replays asks for finalization of every bundle
         own = {(each.worker, each.bundle) for each in run.session.observations.events if each.fn == "finalizing"}
         asking = {bundle: seq for bundle, seq in asking.items() if bundle in own}
         finalized = [(bundle, seq) for bundle, seq in finalized if bundle in own]

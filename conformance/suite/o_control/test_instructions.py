@@ -19,7 +19,7 @@ from conformance.suite.case import Case, Scenario
 from conformance.suite.checks import Wrong, holds, same
 from conformance.suite.execution import RunnerUnderTest
 from conformance.suite.m_job_api.driving import HELD, PAIRS, Job, held, plain, run_program, started
-from conformance.suite.o_control.watching import BRIEF, answer_to, bundles, descriptors, requests, until
+from conformance.suite.o_control.watching import BRIEF, answer_to, bundles, requests, until
 from conformance.suite.outcomes import Declined, NotExercised
 from conformance.wire import urns
 from conformance.wire.api import fn_pb2
@@ -267,9 +267,13 @@ def test_late_split_answer(runner: RunnerUnderTest) -> None:
         session.script.add("empty_answer", on="process_bundle_split", times=1000)
         late = session.script.add("late", on="process_bundle_split", times=1000, gate="split")
         asked = until(_was_injected(session, late), ASKED)
-        [bundle] = bundles(session, "wait_at")
         job.release()
-        until(lambda: answer_to(session, bundle) is not None, job.soon)
+
+        def all_answered() -> bool:
+            split = {each.process_bundle_split.instruction_id for each in requests(session, "process_bundle_split")}
+            return all(answer_to(session, each) is not None for each in bundles(session) if each.instruction_id in split)
+
+        until(all_answered, job.soon)
         job.release("split")
         same(job.end(), "DONE", "the end of a job with a split answer behind the bundle's", rule="P-CTL-24")
         if not asked:
@@ -284,12 +288,7 @@ def test_empty_split_respected(runner: RunnerUnderTest) -> None:
 
 
 def _answers_split_at_the_end(session: Session) -> None:
-    [bundle] = bundles(session, "wait_at")
-    descriptor = descriptors(session)[bundle.process_bundle.process_bundle_descriptor_id]
-    [source] = [key for key, transform in descriptor.transforms.items() if transform.spec.urn == urns.Runner.DATA_SOURCE]
-    answer = fn_pb2.ProcessBundleSplitResponse()
-    answer.channel_splits.add(transform_id=source, last_primary_element=len(NUMBERS) - 1, first_residual_element=len(NUMBERS))
-    session.script.add("answer", on="process_bundle_split", response=answer)
+    session.script.add("behind_the_last", on="process_bundle_split")
 
 
 @asserts("CTRL11/nothing-residual")

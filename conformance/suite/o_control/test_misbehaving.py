@@ -143,7 +143,7 @@ def test_odd_splits(runner: RunnerUnderTest, split: str) -> None:
     session = runner.session()
     with started(runner, held_groups, session=session) as job:
         job.is_held()
-        [bundle] = bundles(session, "wait_at")
+        bundle = bundles(session, "wait_at")[0]  # any of them: all have the same descriptor
         descriptor = descriptors(session)[bundle.process_bundle.process_bundle_descriptor_id]
         [source] = [key for key, each in descriptor.transforms.items() if each.spec.urn == urns.Runner.DATA_SOURCE]
         fault = session.script.add("answer", on="process_bundle_split", response=SPLITS[split](source))
