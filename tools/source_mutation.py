@@ -1,12 +1,16 @@
 """Source mutation of the reference runner's engine and of the oracle: is each line's fault seen?
 
-    python tools/source_mutation.py engine --sample 200 --seed 1 --jobs 2 --output engine.jsonl [--resume]
+    python tools/source_mutation.py engine --sample 200 --seed 1 --jobs 2 --output engine.jsonl [--near] [--resume]
     python tools/source_mutation.py oracle --sample 200 --seed 1 --jobs 2 --output oracle.jsonl
 
 Mutations are Cosmic Ray's (`pip install ".[mutation]"`); of all that there are in the modules a sample is drawn by the seed. A
 mutant of the engine is judged by the suite alone, as any runner: first by the areas that reach the module, then by all others,
 up to the first unexpected result. A mutant of the oracle is judged by the generated part of the suite on the right runner, then by
 `tests/oracle`. One JSON object a mutant; a survivor comes with its difference, to be read.
+
+A survivor costs most of a mutant's time, and many mean nothing else than the code did. So there are two passes: `--near` asks only what
+is closest, then the survivors are read, those that are explained go to `conformance/suite/mutants/source.toml` by their key, and
+`--resume` without `--near` asks the rest of them everything.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import hashlib
 import json
 import os
 import random
@@ -35,6 +40,7 @@ from cosmic_ray.mutating import mutate_code
 
 from conformance.report import results
 from conformance.report.verdicts import unexpected
+from conformance.suite.mutants import source as record
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Module of the engine → areas of the ledger that reach it most directly.
@@ -115,8 +121,14 @@ def steps(target: str, module: str) -> list[list[str]]:
     return [[*cli, "--examples", "5", *near], [*cli, "--examples", "5", *far]]
 
 
-def judge(target: str, mutation: Mutation) -> dict[str, Any]:
-    """The fate of one mutant, in a copy of the project."""
+def key_of(difference: str) -> str:
+    """Names a mutation by what it changes and what stands around it, so that it outlives changes elsewhere in its module."""
+    lines = [line for line in difference.splitlines() if not line.startswith(("@@", "---", "+++"))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
+
+
+def judge(target: str, mutation: Mutation, near: bool) -> dict[str, Any]:
+    """The fate of one mutant, in a copy of the project; by `near` only the first step is asked."""
     place = "runner" if target == "engine" else "oracle"
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder)
@@ -127,12 +139,16 @@ def judge(target: str, mutation: Mutation) -> dict[str, Any]:
         path = copy / "conformance" / place / f"{mutation.module}.py"
         source = path.read_text(encoding="utf-8")
         mutated = mutate_code(source, cosmic_ray.plugins.get_operator(mutation.operator)(), mutation.occurrence)
-        fate: dict[str, Any] = {"id": mutation.id, "fate": "survived", "by": ""}
+        difference = "\n".join(difflib.unified_diff(source.splitlines(), mutated.splitlines(), lineterm="", n=2))
+        fate: dict[str, Any] = {"id": mutation.id, "key": key_of(difference), "fate": "survived", "by": ""}
+        if fate["key"] in record.load()[target].explained:
+            return fate | {"fate": "explained"}
         path.write_text(mutated, encoding="utf-8")
         for bytecode in (path.parent / "__pycache__").glob(f"{mutation.module}.*"):
             bytecode.unlink()
         environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-        for number, command in enumerate(steps(target, mutation.module)):
+        asked = steps(target, mutation.module)
+        for number, command in enumerate(asked[:1] if near else asked):
             extra = ["--output", str(copy / f"out{number}")] if "run" in command else []
             try:
                 done = subprocess.run(
@@ -141,10 +157,9 @@ def judge(target: str, mutation: Mutation) -> dict[str, Any]:
             except subprocess.TimeoutExpired:
                 return fate | {"fate": "hung"}
             if done.returncode != 0:
-                kind = "broken" if done.returncode == 4 else "killed"
-                return fate | {"fate": kind, "by": killer(copy / f"out{number}" / "results.jsonl") or done.stdout[-300:]}
-        lines = difflib.unified_diff(source.splitlines(), mutated.splitlines(), lineterm="", n=2)
-        return fate | {"difference": "\n".join(lines)}
+                by = killer(copy / f"out{number}" / "results.jsonl") if extra else done.stdout[-300:]
+                return fate | {"fate": "killed" if by else "broken", "by": by or (done.stdout + done.stderr)[-300:]}
+        return fate | {"near": near, "difference": difference}
 
 
 def killer(path: Path) -> str:
@@ -163,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--near", action="store_true", help="ask only what is closest")
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args(arguments)
     place = ROOT / "conformance" / ("runner" if given.target == "engine" else "oracle")
@@ -176,18 +192,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = {}
     if given.resume and given.output.exists():
         known = {fate["id"]: fate for fate in map(json.loads, given.output.read_text(encoding="utf-8").splitlines())}
+        known = {name: fate for name, fate in known.items() if given.near or not fate.get("near")}
     left = [each for each in chosen if each.id not in known]
     fates = [known[each.id] for each in chosen if each.id in known]
     print(f"{len(chosen)} of {len(every)} mutations of {len(modules)} modules, {len(left)} to judge", flush=True)
     with given.output.open("a" if given.resume else "w", encoding="utf-8") as file, ThreadPoolExecutor(given.jobs) as pool:
-        for fate in pool.map(lambda each: judge(given.target, each), left):
+        for fate in pool.map(lambda each: judge(given.target, each, given.near), left):
             fates.append(fate)
             file.write(json.dumps(fate) + "\n")
             file.flush()
             print(f"{len(fates):4}/{len(chosen)} {fate['fate']:8} {fate['id']} {fate['by'][:100]!r}", flush=True)
     counts = Counter(fate["fate"] for fate in fates)
-    judged = counts["killed"] + counts["survived"] + counts["hung"]
-    print(f"{dict(counts)}: {(counts['killed'] + counts['hung']) / max(1, judged):.1%} killed")
+    killed, judged = counts["killed"] + counts["hung"], len(fates) - counts["broken"]
+    print(
+        f"{dict(counts)}: {killed} of {judged} that ran are killed, {killed / max(1, judged):.1%}; without the explained ", end=""
+    )
+    print(f"{killed / max(1, judged - counts['explained']):.1%}")
     return 0
 
 

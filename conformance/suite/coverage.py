@@ -13,7 +13,7 @@ from attrs import frozen
 from conformance.harness import invariants
 from conformance.report.knowledge import Knowledge, RuleRow, Sum
 from conformance.suite import interface, ledger, mutants, rules
-from conformance.suite.mutants import kills
+from conformance.suite.mutants import kills, source
 
 __all__ = ["Counts", "Depth", "counts", "coverage_lines", "killed_by", "knowledge", "mutant_words", "rule_lines"]
 
@@ -205,7 +205,21 @@ def _sums(found: Counts) -> list[Sum]:
             note="always-on invariants among them; the others have not shown yet that they see anything",
             open=idle.idle,
         ),
+        *(_source_sum(name, sample) for name, sample in source.load().items() if sample.sample),
     ]
+
+
+def _source_sum(name: str, sample: source.Sample) -> Sum:
+    """What became of a sample of mutations of the source."""
+    return Sum(
+        f"Source mutants killed: {sample.of}",
+        sample.killed,
+        sample.sample - sample.broken,
+        sample.explained_in_sample,
+        f"a sample of {sample.sample} of {sample.mutations} mutations (seed {sample.seed}); {sample.broken} did not start. "
+        "Explained: the same meaning, or a legal other one, or only slower (`conformance/suite/mutants/source.toml`)",
+        sample.open,
+    )
 
 
 def _killers() -> set[str]:

@@ -77,7 +77,7 @@ def load() -> dict[str, Mutant]:
     """All mutants by id. Raises MutantError for an entry that does not parse or an id that is there twice."""
     found: dict[str, Mutant] = {}
     for file in sorted(resources.files(__package__).iterdir(), key=lambda each: each.name):
-        if not file.name.endswith(".toml") or file.name == "kills.toml":
+        if not file.name.endswith(".toml") or file.name in ("kills.toml", "source.toml"):
             continue
         try:
             entries = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File).mutant
