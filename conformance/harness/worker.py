@@ -20,7 +20,7 @@ from conformance.harness.faults import tamper
 from conformance.harness.functions.registry import Registry
 from conformance.harness.inquiries import Inquiries
 from conformance.harness.logs import LogStream
-from conformance.harness.operations import Source
+from conformance.harness.operations import Operation, Source
 from conformance.harness.plan import Plan
 from conformance.harness.processor import Processor
 from conformance.harness.script import Fault
@@ -237,8 +237,12 @@ class Worker:
     def failed(self, request: fn_pb2.InstructionRequest, error: Exception) -> fn_pb2.InstructionResponse:
         if isinstance(error, LocalProtocolError | RemoteProtocolError):
             self.host.error(error)
-        text = f"{error}\n{traceback.format_exc()}" if not isinstance(error, FunctionError | BundleAborted) else str(error)
-        return fn_pb2.InstructionResponse(instruction_id=request.instruction_id, error=text or type(error).__name__)
+        text = str(error) or type(error).__name__
+        if (running := _running(error)) is not None:
+            text += f"\n[while running {running.node.proto.unique_name!r}]"
+        if not isinstance(error, FunctionError | BundleAborted):
+            text += f"\n{traceback.format_exc()}"
+        return fn_pb2.InstructionResponse(instruction_id=request.instruction_id, error=text)
 
     def answer(
         self, request: fn_pb2.InstructionRequest, response: fn_pb2.InstructionResponse, faults: list[Fault] | None = None
@@ -553,3 +557,9 @@ class Worker:
             run.reported = True
             if run.observations:
                 self.host.sink.bundle_done(run.observations, committed)
+
+
+def _running(error: Exception) -> Operation | None:
+    """The operation in which an error was raised, if it was in one."""
+    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((each for each in reversed(frames) if isinstance(each, Operation)), None)

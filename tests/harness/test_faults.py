@@ -25,7 +25,7 @@ def test_an_error_at_an_element(session: Session, runner: ScriptedRunner) -> Non
     session.script.add("error", at=1, text="second element")
     runner.start_worker()
     answer, _ = runner.bundle(observed(runner), [1, 2, 3])
-    assert answer.error == "second element"
+    assert answer.error.startswith("second element\n")
     assert [each.value for each in session.observations.uncommitted] == [1]
     assert any(isinstance(event.message, Note) for event in session.transcript)
     answer, _ = runner.bundle(observed(runner), [1, 2, 3])
