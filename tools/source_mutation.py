@@ -39,7 +39,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
 from conformance.report import results
-from conformance.report.verdicts import unexpected
+from conformance.report.verdicts import Verdict, unexpected
 from conformance.suite.mutants import source as record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,19 +156,22 @@ def judge(target: str, mutation: Mutation, near: bool) -> dict[str, Any]:
                 )
             except subprocess.TimeoutExpired:
                 return fate | {"fate": "hung"}
-            if done.returncode != 0:
-                by = killer(copy / f"out{number}" / "results.jsonl") if extra else done.stdout[-300:]
+            by = killer(copy / f"out{number}" / "results.jsonl") if extra else done.stdout[-300:] * (done.returncode != 0)
+            if by or done.returncode != 0:
                 return fate | {"fate": "killed" if by else "broken", "by": by or (done.stdout + done.stderr)[-300:]}
         return fate | {"near": near, "difference": difference}
 
 
 def killer(path: Path) -> str:
-    """The first unexpected result; "" if there is none, since the runner did not start, say."""
+    """The first result that is not what the right runner has, of any level; "" if there is none, since the runner did not start, say."""
     try:
         read = results.read(path).results
     except (OSError, results.ResultsError):
         return ""
-    return next((f"{each.assertion} {each.verdict.value}" for each in read if unexpected(each)), "")
+    bad = (each for each in read if unexpected(each) or each.verdict in (Verdict.WRONG, Verdict.ERROR, Verdict.TIMEOUT))
+    return next(
+        (f"{each.assertion} {each.verdict.value}{'' if each.level == 'MUST' else f' ({each.level})'}" for each in bad), ""
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
