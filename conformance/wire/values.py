@@ -20,6 +20,7 @@ __all__ = [
     "StateBackedIterable",
     "Timer",
     "Timing",
+    "Unsized",
     "Window",
     "WindowedValue",
 ]
@@ -122,3 +123,7 @@ class StateBackedIterable:
 
     prefix: tuple[Any, ...]
     token: bytes
+
+
+class Unsized(list[Any]):
+    """A list that coders of iterables write without its length, a few elements after each count (P-COD-03)."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from conformance.wire import coders, values
 from conformance.wire.api import pipeline_pb2, schema_pb2
+from conformance.wire.values import Unsized
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 CONTEXTS = st.booleans()
@@ -285,3 +286,10 @@ def test_coders_differ_by_what_they_write() -> None:
     two.fields.add(name="f").type.atomic_type = schema_pb2.AtomicType.INT64
     assert coders.row(one) != coders.row(two)
     assert len({coders.row(one), coders.row(one), coders.row(two)}) == 2
+
+
+def test_an_unsized_list_is_written_without_its_length() -> None:
+    coder = coders.iterable(coders.varint())
+    assert coder.encode(Unsized([1, 2, 300])).hex(" ") == "ff ff ff ff 02 01 02 01 ac 02 00"
+    assert coder.encode(Unsized()).hex(" ") == "ff ff ff ff 00"
+    assert coder.decode(coder.encode(Unsized([1, 2, 300]))) == [1, 2, 300]

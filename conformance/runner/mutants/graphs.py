@@ -190,6 +190,18 @@ class IterablesUnread(_Reader):
     ways: ClassVar = {C.ITERABLE: _prefixed, C.STATE_BACKED_ITERABLE: _prefixed}
 
 
+def _ends_behind_a_count(parts: list[Skip]) -> Skip:
+    def skip(data: bytes, pos: int) -> int:
+        return cutting.read_varint(data, pos + 4)[1] if data[pos] >= 0x80 else cutting.iterable_end(data, pos, parts[0])
+
+    return skip
+
+
+@mutant("COD-54")
+class PartsOfIterablesUnread(_Reader):
+    ways: ClassVar = {C.ITERABLE: _ends_behind_a_count, C.STATE_BACKED_ITERABLE: _ends_behind_a_count}
+
+
 @mutant("COD-06")
 class LastComponentHasNoLength(_Reader):
     """The last component of a pair is taken to reach to the end of what is there."""

@@ -14,7 +14,7 @@ from conformance.harness.functions import dofn
 from conformance.pipeline import encoding
 from conformance.pipeline.coders import CoderSpec
 from conformance.wire.coders import Coder
-from conformance.wire.values import Pane, Timing
+from conformance.wire.values import Pane, Timing, Unsized
 
 __all__ = ["coder_of", "to_json"]
 
@@ -150,6 +150,18 @@ class TimerFields(DoFn):
     def on_timer(self, ctx: Context) -> None:
         assert ctx.timer is not None
         ctx.observe(self.observer, (ctx.key, ctx.timer.tag, ctx.timer.fire_timestamp, ctx.timer.hold_timestamp))
+
+
+@dofn("unsized")
+class UnsizedLists(DoFn):
+    """Emits (number, list) with each of `lists`, written without its length."""
+
+    def __init__(self, lists: list[list[Any]]) -> None:
+        self.lists = lists
+
+    def process(self, ctx: Context) -> None:
+        for number, values in enumerate(self.lists):
+            ctx.output((number, Unsized(values)))
 
 
 @dofn("heads")

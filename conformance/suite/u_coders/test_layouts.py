@@ -40,6 +40,23 @@ _LAST: dict[str, tuple[coders.CoderSpec, list[Any]]] = {
 }
 
 
+@asserts("COD03/without-length")
+def test_iterables_without_length(case: Case) -> Scenario:
+    """Between others of every size, so that a wrong end of one spoils the next."""
+    lists = [[], [1], [300, 2, 3], [], list(range(400)), [5, 6]]
+    lengthless = case.program.create(["k"]).par_do(
+        Fn("unsized", lists=lists), coders.kv(coders.VARINT, coders.iterable(coders.VARINT))
+    )
+    lengthless.group_by_key().observe("out")
+    run = yield
+    same(
+        run.groups("out"),
+        {number: [values] for number, values in enumerate(lists)},
+        "the lists by their numbers",
+        rule="P-COD-03",
+    )
+
+
 @asserts("COD05/long-group-whole")
 def test_long_group(case: Case) -> Scenario:
     size, count = 100_000, 60

@@ -15,7 +15,7 @@ from conformance.wire.coders._base import (
     write_varint,
 )
 from conformance.wire.urns import Coder as Urn
-from conformance.wire.values import ShardedKey, StateBackedIterable
+from conformance.wire.values import ShardedKey, StateBackedIterable, Unsized
 
 __all__ = ["iterable", "kv", "length_prefix", "nullable", "sharded_key", "state_backed_iterable"]
 
@@ -23,6 +23,8 @@ _INT32 = struct.Struct(">i")
 _UNKNOWN_LENGTH = b"\xff\xff\xff\xff"
 #: Instead of the 0 that ends the batches of a state-backed iterable: a token follows (P-COD-03).
 _TOKEN_FOLLOWS = -1
+#: Elements after each count of a list that is written without its length.
+UNSIZED_BATCH = 2
 
 
 class _Kv(Coder):
@@ -137,13 +139,14 @@ class _Iterable(Coder):
         if not self._least and len(values) > MAX_EMPTY_ELEMENTS:
             raise UnwritableValue(self.urn, len(out), f"{len(values)} elements that may be empty; at most {MAX_EMPTY_ELEMENTS}")
         write = self._write_element
-        if token is None and self._batch is None:
+        most = UNSIZED_BATCH if isinstance(values, Unsized) else self._batch
+        if token is None and most is None:
             out += _INT32.pack(len(values))
             for element in values:
                 write(element, out, True)
             return
         out += _UNKNOWN_LENGTH
-        step = self._batch or len(values) or 1
+        step = most or len(values) or 1
         for first in range(0, len(values), step):
             batch = values[first : first + step]
             write_varint(len(batch), out)
@@ -240,7 +243,8 @@ def kv(key: Coder, value: Coder) -> Coder:
 
 
 def iterable(element: Coder, *, batch: int | None = None) -> Coder:
-    """Lists. Reads both forms; writes the known length, or with `batch` the unknown one, so many elements after each count."""
+    """Lists. Reads both forms; writes the known length, or with `batch`, and of an `Unsized`, the unknown one, so many elements after
+    each count."""
     return _Iterable(Urn.ITERABLE, element, False, batch)
 
 
