@@ -101,8 +101,12 @@ def _program(row: Row) -> language.Program:
 
 
 def lines(run: Run, observer: str = "out", show: str = "timing values") -> list[str]:
-    """A line a pane, with the fields named in `show`, by key, window and index (arrival says nothing, M-PANE-14)."""
-    seen = sorted(run.seen(observer), key=lambda each: (str(each.value[0]), each.window.max_timestamp, each.pane.index))
+    """A line a pane, with the fields named in `show`, by key, window (end, start) and index (arrival says nothing, M-PANE-14)."""
+
+    def order(each: Observation) -> tuple[str, int, int, int]:
+        return str(each.value[0]), each.window.max_timestamp, getattr(each.window, "start", 0), each.pane.index
+
+    seen = sorted(run.seen(observer), key=order)
     fields = [_FIELDS[name] for name in show.split()]
     return [" ".join(part for field in fields if (part := field(each))) for each in seen]
 
