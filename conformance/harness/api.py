@@ -110,6 +110,9 @@ class CombineFn:
 class WindowFn:
     """Assigns and merges windows."""
 
+    #: Whether the harness writes what `merge` answers without lengths (P-COD-03).
+    unsized_merges = False
+
     def assign(self, timestamp: int, value: Any) -> list[Window]:
         raise NotImplementedError(type(self).__name__)
 

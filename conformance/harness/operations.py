@@ -18,7 +18,7 @@ from conformance.harness.windowing import unwrap, wrap
 from conformance.wire import coders, urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.api import pipeline_pb2 as pb
-from conformance.wire.values import WindowedValue
+from conformance.wire.values import Unsized, WindowedValue
 
 if TYPE_CHECKING:
     from conformance.harness.bundle import Run
@@ -262,8 +262,9 @@ class MergeWindows(Operation):
         windows = [unwrap(window) for window in received]
         merged = self._fn.merge(windows)
         consumed = {window for _, members in merged for window in members}
-        unmerged = [self._out(window) for window in windows if window not in consumed]
-        groups = [(self._out(result), [self._out(member) for member in members]) for result, members in merged]
+        listed = Unsized if self._fn.unsized_merges else list
+        unmerged = listed(self._out(window) for window in windows if window not in consumed)
+        groups = listed((self._out(result), listed(map(self._out, members))) for result, members in merged)
         self.forward(WindowedValue((nonce, (unmerged, groups)), element.timestamp, element.windows, element.pane))
 
     def _out(self, window: Any) -> Any:

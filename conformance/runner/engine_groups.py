@@ -145,16 +145,11 @@ class GroupRun(NodeRun):
         merges: dict[bytes, Merges] = {}
         for index, value in answers(self.context, done, answer):
             _, pos = cutting.split_iterable(value, 0, window)
-            count = int.from_bytes(value[pos : pos + 4], "big", signed=True)
+            merged, _ = cutting.split_iterable(value, pos, lambda data, at: cutting.iterable_end(data, window(data, at), window))
             groups = []
-            if count < 0:
-                raise EngineError("merged windows came as an iterable of unknown length; send a known length")
-            pos += 4
-            for _ in range(count):
-                end = window(value, pos)
-                result = value[pos:end]
-                consumed, pos = cutting.split_iterable(value, end, window)
-                groups.append((result, consumed))
+            for each in merged:
+                end = window(each, 0)
+                groups.append((each[:end], cutting.split_iterable(each, end, window)[0]))
             taken = [each for _, consumed in groups for each in consumed]
             if len(taken) != len(set(taken)):
                 raise EngineError(f"{self._merger.id}: the window function merged one window into two (M-WIN-15)")

@@ -47,8 +47,8 @@ class Named(WindowFn):
 class MergeSameParity(WindowFn):
     """[ts, ts + size); windows whose starts are both even or both odd merge into their hull."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, unsized: bool = False) -> None:
+        self.size, self.unsized_merges = size, unsized
 
     def assign(self, timestamp: int, value: Any) -> list[Window]:
         return [IntervalWindow(timestamp, timestamp + self.size)]

@@ -71,14 +71,16 @@ def test_max_timestamp_from_prefix(case: Case) -> Scenario:
 @asserts("WIN09/custom-merge")
 def test_custom_merge(case: Case) -> Scenario:
     # windows of one parity merge, wherever they lie; those of the other do not
-    window = windowing.custom(Fn("merge_same_parity", size=10), merging=True, assigns_to_one_window=True)
     pairs = [("k", number) for number in range(1, 5)] + [("j", 5)]
-    created = case.program.create(pairs, timestamps=[0, 101, 200, 301, 400], window=window)
-    created.group_by_key().observe("out")
+    for name, unsized in (("lengths", False), ("no-lengths", True)):
+        window = windowing.custom(Fn("merge_same_parity", size=10, unsized=unsized), merging=True, assigns_to_one_window=True)
+        created = case.program.create(pairs, name=name, timestamps=[0, 101, 200, 301, 400], window=window)
+        created.group_by_key(name=f"group-{name}").observe(name)
     run = yield
-    seen = [(seen.value[0], bounds(seen.window), sorted(seen.value[1])) for seen in run.seen("out")]
     expected = [("k", (0, 210), [1, 3]), ("k", (101, 311), [2, 4]), ("j", (400, 410), [5])]
-    same_multiset(seen, expected, "key, window and values", rule="M-WIN-14")
+    for name in ("lengths", "no-lengths"):
+        seen = [(seen.value[0], bounds(seen.window), sorted(seen.value[1])) for seen in run.seen(name)]
+        same_multiset(seen, expected, f"key, window and values where merged windows are written with {name}", rule="M-WIN-14")
 
 
 @asserts("WIN09/window-merged-twice", any_outcome=True)
