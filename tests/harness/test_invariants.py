@@ -31,7 +31,7 @@ from invariant_jobs import (
 )
 
 from conformance.harness.invariants import CATALOGUE, check, checked, judge
-from conformance.harness.transcript import End
+from conformance.harness.transcript import End, Note
 from conformance.wire import coders, timestamps, urns
 from conformance.wire.api import fn_pb2
 from conformance.wire.values import GLOBAL_WINDOW, NO_FIRING, IntervalWindow, WindowedValue
@@ -227,6 +227,15 @@ def test_a_bundle_may_be_split_again() -> None:
     _quiet(job)
     job["b7.data"].message.data[0].data = RESIDUAL
     assert [finding.invariant for finding in check(job.transcript())] == ["I-CTL-25"]
+
+
+@pytest.mark.parametrize("invariant", ["I-DATA-07", "I-GBK-02"])
+def test_what_a_worker_took_with_it_may_come_again(invariant: str) -> None:
+    case = next(fault for fault in FAULTS if fault.invariant == invariant)
+    job = case.base()
+    case.change(job)
+    job.add("note", "control", "Control", "S->R", Note("drop at element 0 of b2"))
+    assert [str(finding) for finding in check(job.transcript()) if finding.invariant == invariant] == []
 
 
 def test_equal_elements_may_come_later() -> None:

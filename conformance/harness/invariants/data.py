@@ -46,7 +46,7 @@ def check(index: Index, book: Book, docket: Docket) -> None:
 
 def _orphan(bundle: Bundle, index: Index, docket: Docket) -> None:
     docket.look("I-DATA-07")
-    if bundle.inputs and index.done:
+    if bundle.inputs and index.done and bundle.worker not in index.left:
         first = bundle.inputs[0]
         docket.find(
             "I-DATA-07",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from conformance.harness.transcript import End, Event, Open
+from conformance.harness.transcript import End, Event, Note, Open
 from conformance.wire import urns
 from conformance.wire.api import artifact_pb2, fn_pb2, job_pb2, provision_pb2
 from conformance.wire.api import pipeline_pb2 as pb
@@ -43,6 +43,10 @@ TERMINAL = frozenset(State.Value(name) for name in ("DONE", "FAILED", "CANCELLED
 def worker_side(event: Event) -> bool:
     """Is this an event of a call that a worker made (and not the client, and not the pool)?"""
     return event.plane in WORKER_PLANES
+
+
+#: The faults by which a worker goes away, as the notes about them begin.
+_LEAVING: Final = ("drop", "exit", "leave")
 
 
 @attrs.define(eq=False)
@@ -297,7 +301,14 @@ class Index:
             submitted = self.job.prepare.pipeline
         self.submitted: pb.Pipeline = submitted if submitted is not None else pb.Pipeline()
         self._find_discarded()
-        self.any_failed: bool = any(b.failed or (b.instruction and not b.instruction.answers) for b in self.bundles.values())
+        #: Workers that went away because a script said so: what they had answered and what was on its way may be lost.
+        self.left: set[str] = {
+            event.worker_id
+            for event in self.events
+            if isinstance(event.message, Note) and event.message.text.partition(" ")[0] in _LEAVING
+        }
+        unanswered = any(b.failed or (b.instruction and not b.instruction.answers) for b in self.bundles.values())
+        self.any_failed: bool = unanswered or bool(self.left)
         self._executed = sorted((b for b in self.bundles.values() if b.instruction is not None), key=lambda b: b.seq)
         self.finish: Event | None = self.events[-1] if self.events else None
 
