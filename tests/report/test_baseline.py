@@ -142,6 +142,17 @@ def test_what_had_no_chance_is_not_stale(results: Results) -> None:
     assert len(found.unchecked) == 1
 
 
+@pytest.mark.parametrize("outcome", ["passes", "elsewhere"])
+def test_an_always_on_rule_sees_less_in_a_part_of_the_suite(outcome: str) -> None:
+    name = "CTRL03/i-ctl-06"
+    result = one(name) if outcome == "passes" else one(name, Verdict.WRONG, message="seen in another job first")
+    part = compare(listed(assertion=name, message="lost"), run(result, selection="--leaf CORE18"))
+    assert (len(part.unexpected), len(part.stale)) == (0, 0)
+    assert len(part.unchecked) == (outcome == "passes")
+    whole = compare(listed(assertion=name, message="lost"), run(result))
+    assert len(whole.stale) == 1
+
+
 def test_mark() -> None:
     results = run(LOST, one("CORE19/x"))
     assert [result.listed for result in mark(results.results, compare(listed(), results))] == [ISSUE, ""]
