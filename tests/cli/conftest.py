@@ -13,6 +13,15 @@ import pytest
 #: What `run` needs at most for the few assertions that these tests select; a hang must not hang CI.
 TIMEOUT = 120
 
+#: A baseline that lists nothing.
+EMPTY_BASELINE = "schema = 1\n"
+
+
+def expected(assertion: str, verdict: str) -> str:
+    """An entry of a baseline."""
+    return f'[[expected]]\nassertion = "{assertion}"\nverdict = "{verdict}"\nissue = "https://example.org/1"\n'
+
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

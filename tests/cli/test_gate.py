@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import EMPTY_BASELINE, Cli, expected
 from tests.cli.test_bad_input import free_port
 
 LEAVES = ("--leaf", "CORE18", "--leaf", "SAPI01", "--leaf", "LIFE10")
@@ -22,11 +22,6 @@ REGRESSIONS = {
     "PXY-10": "SAPI01/round-trip",  # a write to state does not arrive
     "PXY-14": "LIFE10/reason-is-an-error-message",  # what a function failed with is lost
 }
-EMPTY = "schema = 1\n"
-
-
-def entry(assertion: str, verdict: str) -> str:
-    return f'[[expected]]\nassertion = "{assertion}"\nverdict = "{verdict}"\nissue = "https://example.org/1"\n'
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +49,7 @@ def on_page(page: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("fault", "assertion"), REGRESSIONS.items())
 def test_a_regression_is_named_everywhere(cli: Cli, tmp_path: Path, good: Path, fault: str, assertion: str) -> None:
-    (tmp_path / "baseline.toml").write_text(EMPTY)
+    (tmp_path / "baseline.toml").write_text(EMPTY_BASELINE)
     summary = tmp_path / "summary.md"
     done = cli(
         "run",
@@ -84,7 +79,7 @@ def test_what_is_known_passes_the_gate_until_it_is_mended(cli: Cli, tmp_path: Pa
     assert broken.returncode == 1
     failed = [result for result in on_page(tmp_path / "broken" / "index.html").values() if result["verdict"] != "pass"]
     known = tmp_path / "known.toml"
-    known.write_text(EMPTY + "".join(entry(result["assertion"], result["verdict"]) for result in failed))
+    known.write_text(EMPTY_BASELINE + "".join(expected(result["assertion"], result["verdict"]) for result in failed))
     same = cli("run", "--runner", "proxy:PXY-01@reference", *leaf, "--baseline", str(known))
     assert same.returncode == 0, same.stdout + same.stderr
     mended = cli("run", *leaf, "--baseline", str(known), GITHUB_ACTIONS="true")
@@ -93,12 +88,12 @@ def test_what_is_known_passes_the_gate_until_it_is_mended(cli: Cli, tmp_path: Pa
 
 
 def test_an_empty_run_is_no_pass(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "baseline.toml").write_text(EMPTY)
+    (tmp_path / "baseline.toml").write_text(EMPTY_BASELINE)
     done = cli("run", "-k", "nothing_is_called_like_this", "--baseline", "baseline.toml")
     assert done.returncode == 3, done.stdout + done.stderr
 
 
 def test_a_dead_endpoint_is_no_verdict_on_the_runner(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "baseline.toml").write_text(EMPTY)
+    (tmp_path / "baseline.toml").write_text(EMPTY_BASELINE)
     done = cli("run", "--runner", f"grpc://localhost:{free_port()}", "--baseline", "baseline.toml", "--timeout-scale", "0.2")
     assert done.returncode == 4, done.stdout + done.stderr

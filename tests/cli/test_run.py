@@ -21,7 +21,7 @@ from conformance.report.verdicts import Verdict
 from conformance.suite import interface
 from conformance.wire import rpc
 from conformance.wire.api import job_pb2
-from tests.cli.conftest import Cli
+from tests.cli.conftest import EMPTY_BASELINE, Cli, expected
 
 JOB_SERVICE = "org.apache.beam.model.job_management.v1.JobService"
 #: Lines are to be seen as they are written, not when a buffer is full.
@@ -232,10 +232,7 @@ def test_report_diff_and_baseline(cli: Cli, tmp_path: Path) -> None:
 
 def test_github_gets_annotations_and_a_summary(cli: Cli, tmp_path: Path) -> None:
     """Inside GitHub Actions what a baseline lists in vain is a warning on the log, and the step's summary has the counts."""
-    stale = (
-        'schema = 1\n[[expected]]\nassertion = "CORE01/one-empty-element"\nverdict = "wrong"\nissue = "https://example.org/1"\n'
-    )
-    (tmp_path / "baseline.toml").write_text(stale)
+    (tmp_path / "baseline.toml").write_text(EMPTY_BASELINE + expected("CORE01/one-empty-element", "wrong"))
     summary = tmp_path / "summary.md"
     done = cli("run", "--leaf", "CORE01", "--baseline", "baseline.toml", GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
     assert done.returncode == 2
@@ -245,9 +242,8 @@ def test_github_gets_annotations_and_a_summary(cli: Cli, tmp_path: Path) -> None
 
 def test_parts_held_against_a_baseline_answer_as_the_whole(cli: Cli, tmp_path: Path) -> None:
     """Two shards merged: the same exit code by `baseline check` as a whole run has with `--baseline`."""
-    entry = '[[expected]]\nassertion = "CORE01/one-empty-element"\nverdict = "wrong"\nissue = "https://example.org/1"\n'
-    (tmp_path / "stale.toml").write_text("schema = 1\n" + entry)
-    (tmp_path / "empty.toml").write_text("schema = 1\n")
+    (tmp_path / "stale.toml").write_text(EMPTY_BASELINE + expected("CORE01/one-empty-element", "wrong"))
+    (tmp_path / "empty.toml").write_text(EMPTY_BASELINE)
     for part in ("1", "2"):
         assert cli("run", "--leaf", "CORE01", "--shard", f"{part}/2", "--output", part).returncode == 0
     assert cli("merge", "1/results.jsonl", "2/results.jsonl", "--output", "whole.jsonl").returncode == 0
