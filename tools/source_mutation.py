@@ -24,7 +24,6 @@ import os
 import random
 import re
 import shutil
-import string
 import subprocess
 import sys
 import tempfile
@@ -40,6 +39,7 @@ from cosmic_ray.mutating import mutate_code
 
 from conformance.report import results
 from conformance.report.verdicts import Verdict, unexpected
+from conformance.suite import ledger
 from conformance.suite.mutants import source as record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +117,7 @@ def steps(target: str, module: str) -> list[list[str]]:
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/oracle"],
         ]
     near = [word for area in ENGINE[module] for word in ("--area", area)]
-    far = [word for area in string.ascii_uppercase[:23] if area not in ENGINE[module] for word in ("--area", area)]
+    far = [word for area in ledger.load().areas if area.id not in ENGINE[module] for word in ("--area", area.id)]
     return [[*cli, "--examples", "5", *near], [*cli, "--examples", "5", *far]]
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 import attrs
 
 from conformance.report.results import Result, Results
-from conformance.report.verdicts import Level, Verdict
+from conformance.report.verdicts import Level, Verdict, always_on
 
 __all__ = ["MEANING", "Audit", "Claim", "Feature", "Row", "Shown", "audit", "claim_of", "shown", "to_text"]
 
@@ -124,7 +124,10 @@ def _row(run: Results, mode: str, feature: Feature, declared: bool) -> Row:
     asked = [
         result
         for result in run.results
-        if result.mode == mode and result.leaf in feature.leaves and result.level is Level.MUST and "/i-" not in result.assertion
+        if result.mode == mode
+        and result.leaf in feature.leaves
+        and result.level is Level.MUST
+        and not always_on(result.assertion)
     ]
     seen = shown(asked)
     against = tuple(result.assertion for result in asked if result.verdict not in (Verdict.PASS, Verdict.NO_VERDICT))

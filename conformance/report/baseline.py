@@ -31,7 +31,7 @@ import attrs
 import msgspec
 
 from conformance.report.results import Result, Results
-from conformance.report.verdicts import NOT_APPLICABLE, Verdict, unexpected
+from conformance.report.verdicts import NOT_APPLICABLE, Verdict, always_on, unexpected
 
 __all__ = [
     "BadBaseline",
@@ -166,10 +166,6 @@ def read(path: str | Path) -> Baseline:
     return loads(text, str(path))
 
 
-#: Of an always-on rule, for a leaf that it speaks to.
-_ALWAYS_ON = re.compile(r"/i-[a-z]+-[0-9]+$")
-
-
 def compare(baseline: Baseline | None, results: Results, today: datetime.date | None = None) -> Comparison:
     """Hold a run against a baseline. Without `today` nothing expires."""
     entries = baseline.expected if baseline else ()
@@ -187,7 +183,7 @@ def compare(baseline: Baseline | None, results: Results, today: datetime.date | 
         elif not concerned:
             stale.append(Stale(entry, "matched nothing: the assertion is gone or was renamed, or the mode never runs", None))
         # An always-on rule looks at the jobs that ran: in a part of the suite it may have less to see, or see it elsewhere first.
-        partly = results.narrowed and _ALWAYS_ON.search(entry.assertion) is not None
+        partly = results.narrowed and always_on(entry.assertion)
         for result in concerned:
             if not expired and (entry.excuses(result) or (partly and str(result.verdict) == entry.verdict)):
                 known.append((result, entry))

@@ -22,6 +22,7 @@ __all__ = [
     "Level",
     "RunFacts",
     "Verdict",
+    "always_on",
     "cell_word",
     "counts",
     "executed",
@@ -159,6 +160,11 @@ def unexpected(result: Judged) -> bool:
     """Does it count as unexpected where no baseline lists it? Only a MUST that came out other than "pass"; what has no verdict is
     not a finding about the runner but a lack, which the exit code 3 is for."""
     return result.level is Level.MUST and result.verdict not in (Verdict.PASS, Verdict.NO_VERDICT)
+
+
+def always_on(assertion: str) -> bool:
+    """Is it an invariant, which looks at whatever jobs run, for one of the leaves that it speaks to? No other slug begins so."""
+    return "/i-" in assertion
 
 
 def cell_word(results: Iterable[Judged]) -> Cell:
